@@ -1,1 +1,30 @@
-//! kernels
+//! Compute kernels of the attractor engine.
+//!
+//! A kernel is one room with two doors: a WGSL shader `shaders/NAME.wgsl` and a Rust file `NAME.rs`
+//! here. The Rust side holds the parameter block (plain data, shared bit for bit with the shader),
+//! checks it, says how large every operand must be, how the shader is launched, what it costs, and
+//! holds the *twin*: the same function over slices, generic over `f32` and `f64`, which is both the
+//! oracle of the tests and what the CPU device runs.
+//!
+//! This crate knows no device: it neither creates buffers nor submits work.
+#![deny(unsafe_code)]
+
+mod activations;
+mod error;
+mod kernel;
+mod operands;
+mod parallel;
+mod real;
+mod registry;
+mod shader;
+
+pub mod matmul;
+
+pub use activations::Activation;
+pub use error::KernelError;
+pub use kernel::{Access, Capabilities, Cost, Element, Kernel, Launch, Operand, element_count};
+pub use operands::{Operands, View};
+pub use parallel::{for_each_row, simd};
+pub use real::Real;
+pub use registry::{AnyKernel, KernelId};
+pub use shader::{compose, linear_workgroups};

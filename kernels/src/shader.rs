@@ -1,0 +1,54 @@
+/// Shared WGSL sources, by import name.
+const COMMON: &[(&str, &str)] = &[
+    (
+        "activations",
+        include_str!("../../shaders/common/activations.wgsl"),
+    ),
+    (
+        "linear_index",
+        include_str!("../../shaders/common/linear_index.wgsl"),
+    ),
+    ("philox", include_str!("../../shaders/common/philox.wgsl")),
+];
+
+/// Resolves the `//#import NAME` lines of a shader: each is replaced by `shaders/common/NAME.wgsl`,
+/// once, in the order of first mention. An unknown name stays in place as a comment, and the shader
+/// then fails validation in the tests.
+pub fn compose(source: &str) -> String {
+    let mut seen = Vec::new();
+    let mut text = String::with_capacity(source.len() * 2);
+    append(source, &mut seen, &mut text);
+    text
+}
+
+fn append(source: &str, seen: &mut Vec<&'static str>, text: &mut String) {
+    for line in source.lines() {
+        let wanted = line.strip_prefix("//#import ").map(str::trim);
+        match wanted.and_then(|name| COMMON.iter().find(|(known, _)| *known == name)) {
+            Some((name, body)) => {
+                if !seen.contains(name) {
+                    seen.push(name);
+                    append(body, seen, text);
+                }
+            }
+            None => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+}
+
+/// Workgroup counts for `items` independent invocations in workgroups of `size`: a grid of two
+/// dimensions, since one dimension is limited to 65,535 workgroups. The shader finds its item with
+/// `linear_index` of `common/linear_index.wgsl`.
+pub fn linear_workgroups(items: usize, size: u32) -> [u32; 3] {
+    const LIMIT: usize = 65_535;
+    let groups = items.div_ceil(size as usize).max(1);
+    if groups <= LIMIT {
+        return [groups as u32, 1, 1];
+    }
+    let rows = groups.div_ceil(LIMIT);
+    let columns = groups.div_ceil(rows);
+    [columns as u32, rows.min(u32::MAX as usize) as u32, 1]
+}
