@@ -1,1 +1,4 @@
-//! attractor
+//! attractor: a GPU-native compute engine that iterates learned maps and measures where they settle.
+
+pub mod device;
+pub mod graph;

@@ -168,6 +168,13 @@ pub trait Kernel: Pod + std::fmt::Debug + PartialEq + Serialize + Send + Sync {
         *self
     }
 
+    /// The parameters under a seed, where the first example of the operands is number
+    /// `first_example` of the whole job; kernels that draw no random numbers ignore both.
+    #[must_use]
+    fn with_seed(&self, _seed: u64, _first_example: u32) -> Self {
+        *self
+    }
+
     /// A copy of a constant operand laid out for the twin, if the twin prefers one.
     /// The twin finds it under [`Operands::packed`].
     fn pack<T: Real>(&self, _operand: usize, _data: &[T]) -> Option<Vec<T>> {

@@ -35,6 +35,11 @@ macro_rules! registry {
                 match self { $(Self::$name => <$kernel>::OPERANDS,)* }
             }
 
+            /// The kernel with an all-zero parameter block, whose fields tell its layout.
+            pub fn zeroed(self) -> AnyKernel {
+                match self { $(Self::$name => AnyKernel::$name(bytemuck::Zeroable::zeroed()),)* }
+            }
+
             /// Bytes of the parameter block.
             pub fn parameter_size(self) -> usize {
                 match self { $(Self::$name => size_of::<$kernel>(),)* }
@@ -90,6 +95,12 @@ macro_rules! registry {
             #[must_use]
             pub fn at_step(&self, step: u32) -> Self {
                 match self { $(Self::$name(k) => Self::$name(k.at_step(step)),)* }
+            }
+
+            /// See [`Kernel::with_seed`].
+            #[must_use]
+            pub fn with_seed(&self, seed: u64, first_example: u32) -> Self {
+                match self { $(Self::$name(k) => Self::$name(k.with_seed(seed, first_example)),)* }
             }
 
             /// See [`Kernel::pack`].

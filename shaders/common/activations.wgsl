@@ -7,7 +7,7 @@ const ACTIVATION_MISH: u32 = 5u;
 const ACTIVATION_SIGMOID: u32 = 6u;
 const ACTIVATION_TANH: u32 = 7u;
 
-// Error function as one rational function in x*x over |x| < 4; absolute error under 6e-7.
+// Error function as one rational function in x*x over |x| < 4; absolute error under 8e-7.
 fn erf(x: f32) -> f32 {
     let c = clamp(x, -4.0, 4.0);
     let s = c * c;

@@ -1,0 +1,187 @@
+//! Execution on the CPU device: nodes in order, each through its twin.
+
+use super::plan::PlanInner;
+use super::{Constant, Graph, GraphError, MemoryPlan, Moment, Tensor};
+use attractor_kernels::{Access, Element, Operands, Real, View};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Constants in the precision of the device, and copies packed for twins that want them.
+#[derive(Debug)]
+pub(super) struct CpuConstants<T> {
+    floats: Vec<Option<Arc<Vec<T>>>>,
+    words: Vec<Option<Arc<Vec<u32>>>>,
+    packed: BTreeMap<(usize, usize), Vec<T>>,
+}
+
+impl<T: Real> CpuConstants<T> {
+    pub fn pack(graph: &Graph) -> Self {
+        let floats: Vec<Option<Arc<Vec<T>>>> = graph
+            .tensors()
+            .iter()
+            .map(|tensor| match &tensor.constant {
+                Some(Constant::Float(values)) => {
+                    Some(Arc::new(values.iter().map(|&v| T::from_f32(v)).collect()))
+                }
+                _ => None,
+            })
+            .collect();
+        let words = graph
+            .tensors()
+            .iter()
+            .map(|tensor| match &tensor.constant {
+                Some(Constant::Word(values)) => Some(Arc::clone(values)),
+                _ => None,
+            })
+            .collect();
+        let mut packed = BTreeMap::new();
+        for (index, node) in graph.nodes().iter().enumerate() {
+            for (operand, id) in node.operands.iter().enumerate() {
+                let data = id.and_then(|id| floats[id.0].as_ref());
+                if let Some(copy) = data.and_then(|data| node.kernel.pack(operand, data)) {
+                    packed.insert((index, operand), copy);
+                }
+            }
+        }
+        Self {
+            floats,
+            words,
+            packed,
+        }
+    }
+}
+
+/// Working memory of one execution.
+#[derive(Debug)]
+pub(super) struct CpuArena<T> {
+    pub floats: Vec<T>,
+    pub words: Vec<u32>,
+}
+
+/// A range of an arena that an operand occupies.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    operand: usize,
+    offset: usize,
+    length: usize,
+    writable: bool,
+}
+
+impl<T: Real> CpuArena<T> {
+    pub fn new(memory: &MemoryPlan) -> Self {
+        Self {
+            floats: vec![T::ZERO; memory.float_elements],
+            words: vec![0; memory.word_elements],
+        }
+    }
+
+    /// Runs one node.
+    pub fn run(
+        &mut self,
+        plan: &PlanInner,
+        constants: &CpuConstants<T>,
+        index: usize,
+        step: u32,
+        moment: &Moment,
+        parallel: bool,
+    ) -> Result<(), GraphError> {
+        let node = &plan.graph.nodes()[index];
+        let kernel = node
+            .kernel
+            .at_step(step)
+            .with_seed(moment.seed, moment.first_example);
+        let table = kernel.id().operands();
+        let mut views: Vec<View<'_, T>> = table.iter().map(|_| View::Absent).collect();
+        let mut float_ranges = Vec::with_capacity(8);
+        let mut word_ranges = Vec::with_capacity(8);
+        for (operand, (description, id)) in table.iter().zip(&node.operands).enumerate() {
+            let Some(id) = *id else { continue };
+            if let Some(values) = &constants.floats[id.0] {
+                views[operand] = View::Float(values);
+            } else if let Some(values) = &constants.words[id.0] {
+                views[operand] = View::Word(values);
+            } else if let Some(offset) = plan.memory.offsets[id.0] {
+                let range = Range {
+                    operand,
+                    offset,
+                    length: plan.graph.tensor(id).len(),
+                    writable: description.access != Access::Read,
+                };
+                match description.element {
+                    Element::Float => float_ranges.push(range),
+                    Element::Word => word_ranges.push(range),
+                }
+            }
+        }
+        for (operand, part) in carve(&mut self.floats, float_ranges) {
+            views[operand] = match part {
+                Part::Shared(slice) => View::Float(slice),
+                Part::Exclusive(slice) => View::FloatMut(slice),
+            };
+        }
+        for (operand, part) in carve(&mut self.words, word_ranges) {
+            views[operand] = match part {
+                Part::Shared(slice) => View::Word(slice),
+                Part::Exclusive(slice) => View::WordMut(slice),
+            };
+        }
+        let packed = (0..table.len())
+            .map(|operand| constants.packed.get(&(index, operand)).map(Vec::as_slice))
+            .collect();
+        let mut operands =
+            Operands::new(kernel.id().name(), table, views, parallel).with_packed(packed);
+        kernel
+            .twin(&mut operands)
+            .map_err(|source| GraphError::Node {
+                node: node.label.clone(),
+                source,
+            })
+    }
+
+    /// Floats of a tensor.
+    pub fn floats_of(&self, tensor: &Tensor, offset: usize) -> &[T] {
+        self.floats
+            .get(offset..offset.saturating_add(tensor.len()))
+            .unwrap_or(&[])
+    }
+}
+
+/// A piece of an arena.
+enum Part<'a, E> {
+    Shared(&'a [E]),
+    Exclusive(&'a mut [E]),
+}
+
+/// Cuts the ranges out of an arena. Memory planning keeps the tensors of one node apart, except for
+/// one tensor read through several operands, which then share a slice. A range that overlapped
+/// another in any other way would be left out, and the twin would report the missing operand.
+fn carve<E>(arena: &mut [E], mut ranges: Vec<Range>) -> Vec<(usize, Part<'_, E>)> {
+    ranges.sort_by_key(|range| range.offset);
+    let mut parts = Vec::with_capacity(ranges.len());
+    let mut rest = arena;
+    let mut consumed = 0;
+    let mut ranges = ranges.into_iter().peekable();
+    while let Some(range) = ranges.next() {
+        let Some(skip) = range.offset.checked_sub(consumed) else {
+            continue;
+        };
+        let Some((_, tail)) = std::mem::take(&mut rest).split_at_mut_checked(skip) else {
+            break;
+        };
+        let Some((own, tail)) = tail.split_at_mut_checked(range.length) else {
+            break;
+        };
+        rest = tail;
+        consumed = range.offset + range.length;
+        if range.writable {
+            parts.push((range.operand, Part::Exclusive(own)));
+            continue;
+        }
+        let shared: &[E] = own;
+        parts.push((range.operand, Part::Shared(shared)));
+        while let Some(same) = ranges.next_if(|r| r.offset == range.offset && !r.writable) {
+            parts.push((same.operand, Part::Shared(&shared[..same.length])));
+        }
+    }
+    parts
+}

@@ -1,0 +1,41 @@
+use crate::device::DeviceError;
+use attractor_kernels::KernelError;
+use thiserror::Error;
+
+/// What can be wrong with a graph or its execution.
+#[derive(Debug, Error)]
+pub enum GraphError {
+    /// A node's parameters or operands do not fit.
+    #[error("node {node}: {source}")]
+    Node {
+        /// Label of the node.
+        node: String,
+        /// What is wrong.
+        source: KernelError,
+    },
+    /// A node and a tensor do not fit each other.
+    #[error("node {node}, tensor {tensor}: expected {expected}, found {found}")]
+    Tensor {
+        /// Label of the node.
+        node: String,
+        /// Name of the tensor.
+        tensor: String,
+        /// What the node needs.
+        expected: String,
+        /// What the tensor is.
+        found: String,
+    },
+    /// A host access does not fit the tensor.
+    #[error("tensor {tensor}: expected {expected}, found {found}")]
+    Access {
+        /// Name of the tensor.
+        tensor: String,
+        /// What the tensor takes.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}

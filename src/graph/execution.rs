@@ -1,0 +1,253 @@
+//! One run of a plan: it owns the working memory, takes inputs, launches nodes, gives outputs.
+
+use super::cpu::CpuArena;
+use super::gpu::GpuArena;
+use super::plan::{Constants, PlanInner};
+use super::{GraphError, Plan, TensorId, TensorKind};
+use attractor_kernels::{Element, Real};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What random streams of a run depend on beside the step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Seed.
+    pub seed: u64,
+    /// Number of the first example of this run in the whole job, so that an example draws the same
+    /// numbers whatever batch it came in.
+    pub first_example: u32,
+}
+
+/// Working memory of a plan and the means to run it.
+#[derive(Debug)]
+pub struct Execution {
+    plan: Arc<PlanInner>,
+    arena: Arena,
+    /// Whether CPU twins may use the thread pool; off where many executions run side by side.
+    pub parallel: bool,
+}
+
+#[derive(Debug)]
+enum Arena {
+    F32(CpuArena<f32>),
+    F64(CpuArena<f64>),
+    Gpu(GpuArena),
+}
+
+impl Execution {
+    /// Allocates the working memory of a plan; on a GPU also prepares all launches.
+    ///
+    /// # Errors
+    /// [`GraphError::Device`] when memory or a pipeline cannot be had.
+    pub fn new(plan: &Plan) -> Result<Self, GraphError> {
+        let inner = plan.inner();
+        let arena = match (&inner.constants, inner.device.gpu()) {
+            (Constants::Gpu(constants), Some(gpu)) => {
+                Arena::Gpu(GpuArena::new(inner, constants, gpu)?)
+            }
+            (Constants::F64(_), _) => Arena::F64(CpuArena::new(&inner.memory)),
+            _ => Arena::F32(CpuArena::new(&inner.memory)),
+        };
+        Ok(Self {
+            plan: Arc::clone(inner),
+            arena,
+            parallel: true,
+        })
+    }
+
+    /// Bytes of working memory actually held.
+    pub fn working_bytes(&self) -> u64 {
+        match &self.arena {
+            Arena::F32(arena) => (arena.floats.capacity() * 4 + arena.words.capacity() * 4) as u64,
+            Arena::F64(arena) => (arena.floats.capacity() * 8 + arena.words.capacity() * 4) as u64,
+            Arena::Gpu(_) => self.plan.memory.bytes(),
+        }
+    }
+
+    fn access(
+        &self,
+        id: TensorId,
+        element: Element,
+        length: Option<usize>,
+    ) -> Result<usize, GraphError> {
+        let tensor = self.plan.graph.tensor(id);
+        let mismatch = |expected: String, found: String| GraphError::Access {
+            tensor: tensor.name.clone(),
+            expected,
+            found,
+        };
+        if tensor.element != element {
+            return Err(mismatch(
+                format!("{:?}", tensor.element),
+                format!("{element:?}"),
+            ));
+        }
+        if let Some(length) = length.filter(|&length| length != tensor.len()) {
+            return Err(mismatch(
+                format!("{} elements {:?}", tensor.len(), tensor.shape),
+                format!("{length} elements"),
+            ));
+        }
+        let placed = self.plan.memory.offsets[id.0];
+        placed.ok_or_else(|| mismatch("a tensor in working memory".into(), "a constant".into()))
+    }
+
+    /// Writes a real-valued input.
+    ///
+    /// # Errors
+    /// [`GraphError::Access`] on a wrong element kind or count.
+    pub fn write(&mut self, id: TensorId, values: &[f32]) -> Result<(), GraphError> {
+        let offset = self.access(id, Element::Float, Some(values.len()))?;
+        match &mut self.arena {
+            Arena::F32(arena) => fill(&mut arena.floats, offset, values.iter().copied()),
+            Arena::F64(arena) => fill(&mut arena.floats, offset, values.iter().map(|&v| v.into())),
+            Arena::Gpu(arena) => arena.write(&self.plan, id, bytemuck::cast_slice(values))?,
+        }
+        Ok(())
+    }
+
+    /// Writes an input of words.
+    ///
+    /// # Errors
+    /// [`GraphError::Access`] on a wrong element kind or count.
+    pub fn write_words(&mut self, id: TensorId, values: &[u32]) -> Result<(), GraphError> {
+        let offset = self.access(id, Element::Word, Some(values.len()))?;
+        match &mut self.arena {
+            Arena::F32(arena) => fill(&mut arena.words, offset, values.iter().copied()),
+            Arena::F64(arena) => fill(&mut arena.words, offset, values.iter().copied()),
+            Arena::Gpu(arena) => arena.write(&self.plan, id, bytemuck::cast_slice(values))?,
+        }
+        Ok(())
+    }
+
+    fn check_readable(&self, id: TensorId) -> Result<(), GraphError> {
+        let tensor = self.plan.graph.tensor(id);
+        if tensor.kind == TensorKind::Output {
+            return Ok(());
+        }
+        Err(GraphError::Access {
+            tensor: tensor.name.clone(),
+            expected: "an output".into(),
+            found: format!("{:?}", tensor.kind),
+        })
+    }
+
+    /// Reads a real-valued output in single precision.
+    ///
+    /// # Errors
+    /// [`GraphError::Access`] for anything but an output; device errors.
+    pub fn read(&self, id: TensorId) -> Result<Vec<f32>, GraphError> {
+        self.check_readable(id)?;
+        let offset = self.access(id, Element::Float, None)?;
+        let tensor = self.plan.graph.tensor(id);
+        match &self.arena {
+            Arena::F32(arena) => Ok(arena.floats_of(tensor, offset).to_vec()),
+            Arena::F64(arena) => {
+                let values = arena.floats_of(tensor, offset);
+                Ok(values.iter().map(|v| v.to_f32()).collect())
+            }
+            Arena::Gpu(arena) => Ok(bytemuck::pod_collect_to_vec(&arena.read(&self.plan, id)?)),
+        }
+    }
+
+    /// Reads a real-valued output in double precision.
+    ///
+    /// # Errors
+    /// As [`Execution::read`].
+    pub fn read_f64(&self, id: TensorId) -> Result<Vec<f64>, GraphError> {
+        match &self.arena {
+            Arena::F64(arena) => {
+                self.check_readable(id)?;
+                let offset = self.access(id, Element::Float, None)?;
+                Ok(arena.floats_of(self.plan.graph.tensor(id), offset).to_vec())
+            }
+            _ => Ok(self.read(id)?.into_iter().map(f64::from).collect()),
+        }
+    }
+
+    /// Reads an output of words.
+    ///
+    /// # Errors
+    /// As [`Execution::read`].
+    pub fn read_words(&self, id: TensorId) -> Result<Vec<u32>, GraphError> {
+        self.check_readable(id)?;
+        let offset = self.access(id, Element::Word, None)?;
+        let length = self.plan.graph.tensor(id).len();
+        let range = offset..offset.saturating_add(length);
+        match &self.arena {
+            Arena::F32(arena) => Ok(arena.words.get(range).unwrap_or(&[]).to_vec()),
+            Arena::F64(arena) => Ok(arena.words.get(range).unwrap_or(&[]).to_vec()),
+            Arena::Gpu(arena) => Ok(bytemuck::pod_collect_to_vec(&arena.read(&self.plan, id)?)),
+        }
+    }
+
+    /// Carries out `launches`, each a node index and a step number, in order. On a GPU this is one
+    /// submission, and it returns before the work is done.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin or the device.
+    pub fn submit(&mut self, launches: &[(usize, u32)], moment: &Moment) -> Result<(), GraphError> {
+        match &mut self.arena {
+            Arena::Gpu(arena) => arena.submit(&self.plan, launches, moment, None),
+            _ => launches
+                .iter()
+                .try_for_each(|&(node, step)| self.run_on_cpu(node, step, moment)),
+        }
+    }
+
+    fn run_on_cpu(&mut self, node: usize, step: u32, moment: &Moment) -> Result<(), GraphError> {
+        let (plan, parallel) = (&self.plan, self.parallel);
+        match (&mut self.arena, &plan.constants) {
+            (Arena::F32(arena), Constants::F32(constants)) => {
+                arena.run(plan, constants, node, step, moment, parallel)
+            }
+            (Arena::F64(arena), Constants::F64(constants)) => {
+                arena.run(plan, constants, node, step, moment, parallel)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until everything submitted is done.
+    ///
+    /// # Errors
+    /// [`GraphError::Device`] if the device is lost.
+    pub fn wait(&mut self) -> Result<(), GraphError> {
+        match &mut self.arena {
+            Arena::Gpu(arena) => arena.wait(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries out `launches` and measures each in nanoseconds: by device timestamps on a GPU (none if
+    /// the adapter has none), by the clock on the CPU.
+    ///
+    /// # Errors
+    /// As [`Execution::submit`].
+    pub fn profile(
+        &mut self,
+        launches: &[(usize, u32)],
+        moment: &Moment,
+    ) -> Result<Option<Vec<f64>>, GraphError> {
+        if let Arena::Gpu(arena) = &mut self.arena {
+            return arena.profile(&self.plan, launches, moment);
+        }
+        let mut nanoseconds = Vec::with_capacity(launches.len());
+        for &(node, step) in launches {
+            let start = Instant::now();
+            self.run_on_cpu(node, step, moment)?;
+            nanoseconds.push(start.elapsed().as_nanos() as f64);
+        }
+        Ok(Some(nanoseconds))
+    }
+}
+
+/// Copies values into an arena; the range was checked by the caller against the memory plan.
+fn fill<E>(arena: &mut [E], offset: usize, values: impl ExactSizeIterator<Item = E>) {
+    let end = offset.saturating_add(values.len());
+    if let Some(places) = arena.get_mut(offset..end) {
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = value;
+        }
+    }
+}
