@@ -1,1 +1,5 @@
 //! attractor
+
+pub mod samplers;
+pub mod training;
+pub mod worlds;
