@@ -291,7 +291,7 @@ pub fn diffusion_loss(
 
     let mut gradient = vec![0.0_f32; batch.logits.len()];
     let width = (shape.length * shape.actions).max(1);
-    let per_sample: Vec<f64> = gradient
+    let mut per_sample: Vec<f64> = gradient
         .par_chunks_mut(width)
         .zip(batch.logits.par_chunks(width))
         .zip(batch.zt.par_chunks(row).zip(batch.x0.par_chunks(row)))
@@ -313,6 +313,8 @@ pub fn diffusion_loss(
             shape.batch as f64 * scale * sum
         })
         .collect();
+    // Sequences of length zero have no chunks.
+    per_sample.resize(shape.batch, 0.0);
     if let Some(sample) = per_sample.iter().position(|loss| !loss.is_finite()) {
         return Err(LossError::NotFinite {
             tensor: "loss",
