@@ -15,6 +15,9 @@ const SHAPE: SequenceShape = SequenceShape {
     actions: 12,
 };
 
+/// The reference is f32 throughout, so it is itself off by a few units in the last place.
+const TOLERANCE: f64 = 1e-6;
+
 fn units_apart(a: f32, b: f32) -> u32 {
     let ordered = |value: f32| {
         let bits = value.to_bits() as i32;
@@ -31,9 +34,9 @@ fn assert_units(what: &str, times: &[f32], expected: &[f32], f: impl Fn(f32) -> 
     assert_eq!(times.len(), expected.len());
     for (&t, &expected) in times.iter().zip(expected) {
         let apart = units_apart(f(t), expected);
-        // The vectorised cosine of the original is itself off by up to one unit, its square by two.
+        // The vectorised cosine of the original is itself off by a unit, and squaring doubles that.
         assert!(
-            apart <= 2,
+            apart <= 3,
             "{what} at {t}: {} and {expected}, {apart} units",
             f(t)
         );
@@ -52,9 +55,10 @@ fn schedules_of_the_first_recipe() {
         let exact = goldens.f64(&format!("{name}.alpha_prime_numeric_f64"));
         for (index, &t) in times.iter().enumerate() {
             let single = schedule.alpha_prime_difference_f32(t);
-            // One unit in the last place of alpha near 1, divided by twice the step.
+            // The cosines may be a unit apart, their squares two or three; the quotient divides a
+            // unit in the last place of alpha by twice the step.
             let unit = f32::EPSILON / 2.0 / 2e-5;
-            let allowed = if name == "linear" { 0.0 } else { 1.01 * unit };
+            let allowed = if name == "linear" { 0.0 } else { 3.01 * unit };
             let error = (single - rounded[index]).abs();
             assert!(
                 error <= allowed,
@@ -63,7 +67,7 @@ fn schedules_of_the_first_recipe() {
             );
             let double = schedule.alpha_prime_difference(f64::from(t));
             assert!(
-                (double - exact[index]).abs() < 1e-6,
+                (double - exact[index]).abs() < 1e-9,
                 "{name} at {t}: {double}"
             );
         }
@@ -142,23 +146,26 @@ fn check_losses(recipe: Recipe, file: &str, expected_cases: usize) {
         }
         let config = parse(recipe, name);
         let masked = forward_mask(SHAPE, config.schedule, &x0, &times, &uniforms).unwrap();
-        assert_eq!(masked, zt, "{name}");
+        let differing: Vec<usize> = (0..zt.len()).filter(|&at| masked[at] != zt[at]).collect();
+        // The reference for the linear schedule masks one more token by hand in the samples with
+        // t = 1e-5 and t = 5e-4, where the draws mask none, so that the weight's clip is met.
+        let by_hand: &[usize] = if schedule == "linear" {
+            &[5, 4 * 64 + 9]
+        } else {
+            &[]
+        };
+        assert_eq!(differing, by_hand, "{name}");
+        assert!(by_hand.iter().all(|&at| zt[at] == SHAPE.mask()));
         let output = run(&config, &logits, &x0, &zt, &times).unwrap();
         let error = (output.value / value - 1.0).abs();
-        // A unit of f32 in alpha moves the difference quotient, and with it the weight, by 0.3 % of 1;
-        // the other losses carry the tolerance of the reference itself.
-        let allowed = match config.loss {
-            DiffusionLoss::Subs(AlphaPrime::DifferenceF32) => 1e-3,
-            _ => 1e-4,
-        };
-        assert!(error < allowed, "{name}: {} and {value}", output.value);
+        assert!(error < TOLERANCE, "{name}: {} and {value}", output.value);
         let gradient = goldens.f32(&format!("{name}.grad"));
         let error = relative(&output.gradient, &gradient);
-        assert!(error < allowed, "{name}: gradient off by {error}");
+        assert!(error < TOLERANCE, "{name}: gradient off by {error}");
         if config.loss == DiffusionLoss::Nelbo {
             let expected = goldens.f32(&format!("{name}.per_sample"));
             let found: Vec<f32> = output.per_sample.iter().map(|&v| v as f32).collect();
-            assert!(relative(&found, &expected) < 1e-4, "{name}: {found:?}");
+            assert!(relative(&found, &expected) < TOLERANCE, "{name}: {found:?}");
         }
         let nothing = run(&config, &logits, &x0, &x0, &times).unwrap();
         assert_eq!((nothing.value, nothing.masked), (0.0, 0));
@@ -246,8 +253,8 @@ fn gradients_match_finite_differences() {
         let largest = gradient.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
         let mut probed = 0;
         for at in (0..logits.len())
-            .filter(|&at| gradient[at].abs() > 0.01 * largest)
-            .step_by(29)
+            .filter(|&at| gradient[at].abs() > 0.001 * largest)
+            .step_by(11)
         {
             let shifted = |amount: f32| {
                 let mut logits = logits.clone();

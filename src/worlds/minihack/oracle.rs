@@ -21,17 +21,18 @@ fn blocked(character: u8) -> bool {
     matches!(character, b' ' | b'-' | b'|' | b'}')
 }
 
-/// Moves from the first `@` to the nearest `>` with the four cardinal moves, where blanks, walls and
-/// `}` block and closed doors do not. `None` when either is not visible (standing on the staircase
-/// hides it) or there is no such path.
+/// Moves from the first `@` to the first `>` (both in row-major order) with the four cardinal moves,
+/// where blanks, walls and `}` block and closed doors do not. `None` when either is not visible
+/// (standing on the staircase hides it) or there is no such path.
 pub fn bfs_distance(chars: &Grid<'_, u8>) -> Option<u32> {
-    let is = |cell, wanted: &dyn Fn(u8) -> bool| chars.get(cell).is_some_and(wanted);
+    let stairs = chars.find(|character| character == b'>')?;
+    let enterable = |next| chars.get(next).is_some_and(|character| !blocked(character));
     let search = breadth_first(
         chars,
         agent_cell(chars)?,
         CARDINAL_MOVES,
-        |_, next| is(next, &|character| !blocked(character)),
-        |cell| is(cell, &|character| character == b'>'),
+        |_, next| enterable(next),
+        |cell| cell == stairs,
     );
     search.goal().map(|goal| goal.depth)
 }

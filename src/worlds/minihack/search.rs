@@ -57,7 +57,7 @@ pub(super) fn breadth_first<T: Copy>(
         seen.get_mut(index)
             .is_some_and(|flag| !std::mem::replace(flag, true))
     };
-    if discover(start) {
+    if grid.get(start).is_some() && discover(start) {
         queue.push_back(Reached {
             cell: start,
             depth: 0,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     COMPASS, Cell, DistanceAfter, Grid, InnerReward, MAP_COLS, MAP_ROWS, RewardMismatch,
-    RewardShaper, Standing, WorldError, explain_reward, resolve_action,
+    RewardShaper, RewardTerms, Standing, WorldError, explain_reward, resolve_action,
 };
 
 const TOLERANCE: f64 = 1e-6;
@@ -93,86 +93,129 @@ pub enum TraceError {
 /// [`TraceError`] naming the first step that contradicts the rules.
 pub fn replay_reward_trace(trace: &RewardTrace<'_>) -> Result<TraceReport, TraceError> {
     check_lengths(trace)?;
-    // Far enough from the origin that dead reckoning cannot leave the quadrant.
-    let margin = trace.actions.len() + 1;
-    let mut cell = Cell {
-        row: margin,
-        col: margin,
-    };
-    let start = Standing {
-        agent: Some(cell),
-        distance: trace.distances.first().copied().flatten(),
-    };
-    let mut shaper = RewardShaper::new(&start);
-    let mut visited = HashSet::from([cell]);
-    let mut report = TraceReport {
-        cells: vec![cell],
-        inner: Vec::new(),
-        bumps: 0,
-        waits: 0,
-        first_visits: 0,
-        largest_error: 0.0,
-        won: false,
-    };
+    let mut replay = Replay::new(trace);
     let steps = trace.actions.iter().zip(trace.rewards).zip(trace.done);
-    for (step, ((&action, &expected), &[terminated, _, won])) in steps.enumerate() {
-        let contradiction = |what| TraceError::Moves { step, what };
-        let after = distance_after(trace, step, terminated);
-        let previous = shaper.previous_distance();
-        let terms = explain_reward(previous, after, expected, terminated)
+    for (step, ((&action, &reward), &[terminated, _, won])) in steps.enumerate() {
+        let recorded = RecordedStep {
+            action: resolve_action(action, trace.action_count)?,
+            reward,
+            terminated,
+            won,
+            after: distance_after(trace, step, terminated),
+        };
+        replay.step(step, &recorded)?;
+    }
+    Ok(replay.report)
+}
+
+/// One step of a recording.
+struct RecordedStep {
+    action: usize,
+    reward: f64,
+    terminated: bool,
+    won: bool,
+    after: DistanceAfter,
+}
+
+struct Replay {
+    cell: Cell,
+    visited: HashSet<Cell>,
+    shaper: RewardShaper,
+    report: TraceReport,
+}
+
+impl Replay {
+    fn new(trace: &RewardTrace<'_>) -> Self {
+        // Far enough from the origin that dead reckoning cannot leave the quadrant.
+        let margin = trace.actions.len() + 1;
+        let cell = Cell {
+            row: margin,
+            col: margin,
+        };
+        let start = Standing {
+            agent: Some(cell),
+            distance: trace.distances.first().copied().flatten(),
+        };
+        Self {
+            cell,
+            visited: HashSet::from([cell]),
+            shaper: RewardShaper::new(&start),
+            report: TraceReport {
+                cells: vec![cell],
+                inner: Vec::new(),
+                bumps: 0,
+                waits: 0,
+                first_visits: 0,
+                largest_error: 0.0,
+                won: false,
+            },
+        }
+    }
+
+    fn step(&mut self, step: usize, recorded: &RecordedStep) -> Result<(), TraceError> {
+        let previous = self.shaper.previous_distance();
+        let RecordedStep {
+            reward, terminated, ..
+        } = *recorded;
+        let terms = explain_reward(previous, recorded.after, reward, terminated)
             .map_err(|source| TraceError::Reward { step, source })?;
-        if terms.won != won {
-            return Err(contradiction(
-                "the reward and the record disagree on winning",
-            ));
-        }
-        let action = resolve_action(action, trace.action_count)?;
-        let target = COMPASS.get(action).and_then(|&offset| cell.offset(offset));
-        match (terms.inner, terms.first_visit, target) {
-            (InnerReward::ClockStopped, ..) => report.bumps += 1,
-            (InnerReward::Staircase, _, Some(target)) => cell = target,
-            (InnerReward::Nothing, true, Some(target)) if visited.insert(target) => {
-                report.first_visits += 1;
-                cell = target;
-            }
-            (InnerReward::Nothing, true, Some(_)) => {
-                return Err(contradiction("first-visit bonus on a cell stood on before"));
-            }
-            (InnerReward::Nothing, false, Some(target)) if visited.contains(&target) => {
-                cell = target;
-            }
-            (InnerReward::Nothing, false, _) => report.waits += 1,
-            (_, _, None) => {
-                return Err(contradiction(
-                    "an action that is not a move changed the cell",
-                ));
-            }
-        }
+        self.advance(&terms, recorded)
+            .map_err(|what| TraceError::Moves { step, what })?;
         let standing = Standing {
             // The observation after the end of an episode is blank.
-            agent: (!terminated).then_some(cell),
-            distance: match after {
+            agent: (!terminated).then_some(self.cell),
+            distance: match recorded.after {
                 DistanceAfter::Known(distance) => Some(distance),
                 DistanceAfter::Hidden => None,
                 DistanceAfter::NotRecorded => solve_distance(previous, terms.progress),
             },
         };
-        let found = shaper
-            .step(&standing, terms.inner.value(), terminated)
-            .total;
-        if (found - expected).abs() > TOLERANCE {
+        let inner = terms.inner;
+        let shaped = self.shaper.step(&standing, inner.value(), terminated);
+        let error = (shaped.total - reward).abs();
+        if error > TOLERANCE {
             return Err(TraceError::Total {
                 step,
-                expected,
-                found,
+                expected: reward,
+                found: shaped.total,
             });
         }
-        report.largest_error = report.largest_error.max((found - expected).abs());
-        report.cells.push(cell);
-        report.inner.push(terms.inner);
-        report.won |= won;
+        self.report.largest_error = self.report.largest_error.max(error);
+        self.report.cells.push(self.cell);
+        self.report.inner.push(inner);
+        self.report.won |= recorded.won;
+        Ok(())
     }
-    Ok(report)
+
+    /// Moves the agent as the terms of a reward say, or names what they contradict.
+    fn advance(
+        &mut self,
+        terms: &RewardTerms,
+        recorded: &RecordedStep,
+    ) -> Result<(), &'static str> {
+        if terms.won != recorded.won {
+            return Err("the reward and the record disagree on winning");
+        }
+        let offset = COMPASS.get(recorded.action);
+        let target = offset.and_then(|&offset| self.cell.offset(offset));
+        match (terms.inner, terms.first_visit, target) {
+            (InnerReward::ClockStopped, ..) => self.report.bumps += 1,
+            (InnerReward::Staircase, _, Some(target)) => self.cell = target,
+            (InnerReward::Nothing, true, Some(target)) if self.visited.insert(target) => {
+                self.report.first_visits += 1;
+                self.cell = target;
+            }
+            (InnerReward::Nothing, true, Some(_)) => {
+                return Err("first-visit bonus on a cell stood on before");
+            }
+            (InnerReward::Nothing, false, Some(target)) if self.visited.contains(&target) => {
+                self.cell = target;
+            }
+            (InnerReward::Nothing, false, _) => self.report.waits += 1,
+            (_, _, None) => return Err("an action that is not a move changed the cell"),
+        }
+        Ok(())
+    }
 }
 
 fn check_lengths(trace: &RewardTrace<'_>) -> Result<(), WorldError> {
