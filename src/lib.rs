@@ -2,3 +2,8 @@
 
 pub mod device;
 pub mod graph;
+pub mod models;
+pub mod orbit;
+pub mod samplers;
+pub mod training;
+pub mod worlds;

@@ -1,0 +1,3 @@
+//! What a step does beside the network.
+
+pub mod schedule;

@@ -1,0 +1,3 @@
+//! Losses of the masked-diffusion planner, with their gradients.
+
+pub mod losses;
