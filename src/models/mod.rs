@@ -1,0 +1,3 @@
+//! The maps: each model is its configuration, its weight names and its graph.
+
+pub mod remdm;

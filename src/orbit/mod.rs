@@ -1,0 +1,111 @@
+//! A map iterated: the step loop recorded on the device, with no read-back inside.
+
+mod streams;
+
+pub use streams::Stream;
+
+use crate::device::DeviceKind;
+use crate::graph::{Execution, GraphError, Moment, Phase, Plan};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Seconds of device work that one submission may be estimated to take: well under the two seconds
+/// after which drivers reset a GPU.
+const SUBMISSION_SECONDS: f64 = 0.5;
+
+/// What carrying out an orbit took on the host.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct OrbitReport {
+    /// Launches.
+    pub dispatches: u64,
+    /// Submissions; one unless the watchdog rule demands more.
+    pub submissions: u64,
+    /// Time to record and submit, without waiting for the device.
+    pub host: Duration,
+    /// Time until the device was done.
+    pub total: Duration,
+}
+
+/// An execution of a plan over a known number of steps.
+#[derive(Debug)]
+pub struct Orbit {
+    plan: Plan,
+    /// Working memory; inputs are written and outputs read here.
+    pub execution: Execution,
+}
+
+impl Orbit {
+    /// Allocates the working memory of one orbit of `plan`.
+    ///
+    /// # Errors
+    /// [`GraphError::Device`] when memory or a pipeline cannot be had.
+    pub fn new(plan: &Plan) -> Result<Self, GraphError> {
+        Ok(Self {
+            plan: plan.clone(),
+            execution: Execution::new(plan)?,
+        })
+    }
+
+    /// The launches of an orbit of `steps` steps, as (node, step), in order.
+    pub fn launches(&self, steps: u32) -> Vec<(usize, u32)> {
+        let of = |phase: Phase| {
+            let nodes = self.plan.graph().nodes().iter().enumerate();
+            nodes
+                .filter(move |(_, node)| node.phase == phase)
+                .map(|(index, _)| index)
+        };
+        let mut launches: Vec<_> = of(Phase::Once).map(|node| (node, 0)).collect();
+        for step in 0..steps {
+            launches.extend(of(Phase::Step).map(|node| (node, step)));
+        }
+        let last = steps.saturating_sub(1);
+        launches.extend(of(Phase::Final).map(|node| (node, last)));
+        launches
+    }
+
+    /// Runs the whole orbit and waits for it.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin or the device.
+    pub fn run(&mut self, steps: u32, moment: &Moment) -> Result<OrbitReport, GraphError> {
+        let start = Instant::now();
+        let launches = self.launches(steps);
+        let mut report = OrbitReport {
+            dispatches: launches.len() as u64,
+            ..OrbitReport::default()
+        };
+        for part in self.split(&launches) {
+            self.execution.submit(part, moment)?;
+            report.submissions += 1;
+        }
+        report.host = start.elapsed();
+        self.execution.wait()?;
+        report.total = start.elapsed();
+        Ok(report)
+    }
+
+    /// Cuts launches into submissions that stay under the watchdog's patience, by a cautious estimate
+    /// of what a device of this kind does a second.
+    fn split<'a>(&self, launches: &'a [(usize, u32)]) -> Vec<&'a [(usize, u32)]> {
+        let (flops, bytes) = match self.plan.device().info().kind {
+            // The CPU device has no watchdog and no submissions.
+            DeviceKind::Cpu => return vec![launches],
+            DeviceKind::DiscreteGpu => (2e12, 1e11),
+            DeviceKind::SoftwareGpu => (5e9, 2e9),
+            _ => (5e10, 1e10),
+        };
+        let mut parts = Vec::new();
+        let (mut first, mut seconds) = (0, 0.0);
+        for (position, &(node, _)) in launches.iter().enumerate() {
+            let cost = self.plan.graph().nodes()[node].kernel.cost();
+            let estimate = (cost.flops as f64 / flops).max(cost.bytes as f64 / bytes);
+            if seconds + estimate > SUBMISSION_SECONDS && position > first {
+                parts.push(&launches[first..position]);
+                (first, seconds) = (position, 0.0);
+            }
+            seconds += estimate;
+        }
+        parts.push(&launches[first..]);
+        parts
+    }
+}

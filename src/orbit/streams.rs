@@ -1,0 +1,22 @@
+//! Names of the independent random streams of a run.
+
+/// A stream of the counter-based generator: draws of different streams never meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stream {
+    /// Choice of a category at every position.
+    Categorical = 0,
+    /// Whether a masked position is committed.
+    Unmask = 1,
+    /// Whether a committed position is masked again.
+    Remask = 2,
+    /// A random walk, for comparison.
+    Walk = 3,
+}
+
+impl Stream {
+    /// The stream's number.
+    pub fn index(self) -> u32 {
+        self as u32
+    }
+}
