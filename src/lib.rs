@@ -1,1 +1,3 @@
 //! attractor
+
+pub mod formats;
