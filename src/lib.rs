@@ -1,6 +1,7 @@
 //! attractor: a GPU-native compute engine that iterates learned maps and measures where they settle.
 
 pub mod device;
+pub mod formats;
 pub mod graph;
 pub mod models;
 pub mod orbit;
