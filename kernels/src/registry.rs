@@ -114,5 +114,7 @@ macro_rules! registry {
 }
 
 registry! {
+    LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
+    RmsNorm = crate::rms_norm::RmsNorm,
 }
