@@ -23,9 +23,12 @@ mod shader;
 #[cfg(test)]
 mod test_support;
 
+pub mod activation;
 pub mod layer_norm;
 pub mod matmul;
 pub mod rms_norm;
+pub mod sim_norm;
+pub mod softmax;
 
 pub use activations::Activation;
 pub use error::KernelError;

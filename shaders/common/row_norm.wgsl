@@ -70,11 +70,11 @@ fn direct(
         return;
     }
     let example = index / p.rows;
-    let from = first_of_x(example, index % p.rows);
-    let to = first_of_y(example, index % p.rows);
-    let statistics = statistics_of_row(from);
+    let x_first = first_of_x(example, index % p.rows);
+    let y_first = first_of_y(example, index % p.rows);
+    let statistics = statistics_of_row(x_first);
     for (var i = 0u; i < p.width; i += 1u) {
-        y[to + i] = finish((x[from + i] - statistics.x) * statistics.y, example, i);
+        y[y_first + i] = finish((x[x_first + i] - statistics.x) * statistics.y, example, i);
     }
 }
 
@@ -90,12 +90,12 @@ fn lanes(
     // Lanes past the last row repeat it, so that all meet at the barriers, and store nothing.
     let row = min(index, p.batch * p.rows - 1u);
     let example = row / p.rows;
-    let from = first_of_x(example, row % p.rows);
-    let to = first_of_y(example, row % p.rows);
-    let statistics = statistics_of_lanes(from, lane, local);
+    let x_first = first_of_x(example, row % p.rows);
+    let y_first = first_of_y(example, row % p.rows);
+    let statistics = statistics_of_lanes(x_first, lane, local);
     if is_row {
         for (var i = lane; i < p.width; i += LANES) {
-            y[to + i] = finish((x[from + i] - statistics.x) * statistics.y, example, i);
+            y[y_first + i] = finish((x[x_first + i] - statistics.x) * statistics.y, example, i);
         }
     }
 }
