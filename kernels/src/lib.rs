@@ -10,15 +10,25 @@
 #![deny(unsafe_code)]
 
 mod activations;
+mod addressing;
 mod error;
 mod kernel;
+mod lanes;
 mod operands;
 mod parallel;
 mod real;
 mod registry;
+mod row_norm;
 mod shader;
+#[cfg(test)]
+mod test_support;
 
+pub mod activation;
+pub mod layer_norm;
 pub mod matmul;
+pub mod rms_norm;
+pub mod sim_norm;
+pub mod softmax;
 
 pub use activations::Activation;
 pub use error::KernelError;

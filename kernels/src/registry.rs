@@ -125,5 +125,10 @@ macro_rules! registry {
 }
 
 registry! {
+    Activate = crate::activation::Activate,
+    LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
+    RmsNorm = crate::rms_norm::RmsNorm,
+    SimNorm = crate::sim_norm::SimNorm,
+    Softmax = crate::softmax::Softmax,
 }

@@ -9,6 +9,14 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/linear_index.wgsl"),
     ),
     ("philox", include_str!("../../shaders/common/philox.wgsl")),
+    (
+        "row_norm",
+        include_str!("../../shaders/common/row_norm.wgsl"),
+    ),
+    (
+        "row_reduce",
+        include_str!("../../shaders/common/row_reduce.wgsl"),
+    ),
 ];
 
 /// Resolves the `//#import NAME` lines of a shader: each is replaced by `shaders/common/NAME.wgsl`,

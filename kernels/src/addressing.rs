@@ -1,0 +1,261 @@
+//! Index patterns shared by the kernels: offsets and strides, in elements.
+
+use crate::{KernelError, for_each_row};
+
+/// One past the last element that a pattern of (count, stride) dimensions reaches; saturates.
+pub(crate) fn reach(offset: usize, dimensions: &[(u32, u32)]) -> usize {
+    dimensions
+        .iter()
+        .fold(offset.saturating_add(1), |end, &(count, stride)| {
+            let last = (count as usize).saturating_sub(1);
+            end.saturating_add(last.saturating_mul(stride as usize))
+        })
+}
+
+/// Whether a pattern surely meets no element twice: each dimension steps over all that the
+/// dimensions of smaller stride reach.
+pub(crate) fn distinct(dimensions: &[(u32, u32)]) -> bool {
+    let mut used: Vec<_> = dimensions.iter().filter(|(count, _)| *count > 1).collect();
+    used.sort_by_key(|(_, stride)| *stride);
+    let mut span = 1usize;
+    for &&(count, stride) in &used {
+        if (stride as usize) < span {
+            return false;
+        }
+        span = span.saturating_add((count as usize - 1).saturating_mul(stride as usize));
+    }
+    true
+}
+
+/// Distinct elements that an operand with zero strides along some dimensions holds.
+pub(crate) fn distinct_count(dimensions: &[(u32, u32)]) -> u64 {
+    dimensions
+        .iter()
+        .filter(|(_, stride)| *stride != 0)
+        .fold(1u64, |product, &(count, _)| {
+            product.saturating_mul(u64::from(count))
+        })
+}
+
+/// Refuses the first of some counts that is zero.
+pub(crate) fn require_positive(
+    kernel: &'static str,
+    counts: &[(&'static str, u32)],
+) -> Result<(), KernelError> {
+    match counts.iter().find(|(_, value)| *value == 0) {
+        Some((name, _)) => Err(KernelError::parameter(kernel, name, "at least 1", 0)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a number that is infinite or NaN.
+pub(crate) fn require_finite(
+    kernel: &'static str,
+    parameter: &'static str,
+    value: f32,
+) -> Result<(), KernelError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(KernelError::parameter(
+        kernel,
+        parameter,
+        "a finite number",
+        value,
+    ))
+}
+
+/// A `[batch, rows, width]` view with contiguous columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows {
+    pub batch: u32,
+    pub rows: u32,
+    pub width: u32,
+    pub offset: u32,
+    pub batch_stride: u32,
+    pub row_stride: u32,
+}
+
+impl Rows {
+    fn dimensions(&self) -> [(u32, u32); 3] {
+        [
+            (self.batch, self.batch_stride),
+            (self.rows, self.row_stride),
+            (self.width, 1),
+        ]
+    }
+
+    /// Elements that the operand must have.
+    pub fn reach(&self) -> usize {
+        reach(self.offset as usize, &self.dimensions())
+    }
+
+    /// Whether no element is met twice, as an output needs.
+    pub fn distinct(&self) -> bool {
+        distinct(&self.dimensions())
+    }
+
+    /// One row of an input.
+    #[inline(always)]
+    pub fn row<'a, T>(&self, data: &'a [T], batch: usize, row: usize) -> &'a [T] {
+        let start = self.offset as usize
+            + batch * self.batch_stride as usize
+            + row * self.row_stride as usize;
+        &data[start..start + self.width as usize]
+    }
+
+    /// Calls `body(batch, row, slice)` for every row of an output whose rows are distinct.
+    #[inline(always)]
+    pub fn for_each<T: Send>(
+        &self,
+        parallel: bool,
+        data: &mut [T],
+        body: impl Fn(usize, usize, &mut [T]) + Send + Sync,
+    ) {
+        let data = &mut data[self.offset as usize..self.reach()];
+        let (batch, rows) = (self.batch as usize, self.rows as usize);
+        let width = self.width as usize;
+        let row_stride = if rows == 1 {
+            width
+        } else {
+            self.row_stride as usize
+        };
+        let batch_stride = if batch == 1 {
+            rows * row_stride
+        } else {
+            self.batch_stride as usize
+        };
+        if batch == 1 || batch_stride == rows * row_stride {
+            // The rows of all examples are evenly spaced.
+            for_each_row(
+                parallel,
+                data,
+                row_stride,
+                #[inline(always)]
+                |index, slice| body(index / rows, index % rows, &mut slice[..width]),
+            );
+        } else if batch_stride > row_stride {
+            for_each_row(
+                parallel,
+                data,
+                batch_stride,
+                #[inline(always)]
+                |example, chunk| {
+                    for (row, slice) in chunk.chunks_mut(row_stride).take(rows).enumerate() {
+                        body(example, row, &mut slice[..width]);
+                    }
+                },
+            );
+        } else {
+            for_each_row(
+                parallel,
+                data,
+                row_stride,
+                #[inline(always)]
+                |row, chunk| {
+                    for (example, slice) in chunk.chunks_mut(batch_stride).take(batch).enumerate() {
+                        body(example, row, &mut slice[..width]);
+                    }
+                },
+            );
+        }
+    }
+}
+
+/// Up to four dimensions and the strides of `N` operands along them, innermost last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Grid<const N: usize> {
+    pub shape: [usize; 4],
+    pub strides: [[usize; 4]; N],
+}
+
+impl<const N: usize> Grid<N> {
+    /// Drops dimensions of one element and merges neighbours that every operand crosses in even
+    /// steps, so that inner runs are as long as they can be.
+    pub fn coalesced(shape: [u32; 4], strides: [[u32; 4]; N]) -> Self {
+        let mut grid = Self {
+            shape: [1; 4],
+            strides: [[0; 4]; N],
+        };
+        let mut first = 4;
+        for d in (0..4).rev() {
+            let count = shape[d] as usize;
+            if count == 1 {
+                continue;
+            }
+            let merges = first < 4
+                && (0..N)
+                    .all(|n| strides[n][d] as usize == grid.strides[n][first] * grid.shape[first]);
+            if merges {
+                grid.shape[first] *= count;
+                continue;
+            }
+            first -= 1;
+            grid.shape[first] = count;
+            for n in 0..N {
+                grid.strides[n][first] = strides[n][d] as usize;
+            }
+        }
+        grid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reach_counts_the_last_element_and_saturates() {
+        assert_eq!(reach(3, &[(2, 10), (4, 1)]), 3 + 10 + 3 + 1);
+        let huge = [(u32::MAX, u32::MAX); 3];
+        assert_eq!(reach(0, &huge), usize::MAX);
+    }
+
+    #[test]
+    fn overlapping_patterns_are_not_distinct() {
+        assert!(distinct(&[(3, 8), (2, 4), (4, 1)]));
+        assert!(distinct(&[(3, 1), (5, 3)]));
+        assert!(!distinct(&[(3, 3), (4, 1)]));
+        assert!(!distinct(&[(2, 0)]));
+        assert!(distinct(&[(1, 0), (7, 1)]));
+    }
+
+    #[test]
+    fn every_row_is_met_once_in_any_layout() {
+        // Even spacing, example-major with gaps, and row-major (examples interleaved).
+        for (batch_stride, row_stride) in [(12, 4), (40, 6), (4, 9)] {
+            let view = Rows {
+                batch: 2,
+                rows: 3,
+                width: 4,
+                offset: 5,
+                batch_stride,
+                row_stride,
+            };
+            assert!(view.distinct());
+            let mut data = vec![0usize; view.reach()];
+            view.for_each(false, &mut data, |b, r, slice| {
+                for (c, v) in slice.iter_mut().enumerate() {
+                    *v += 1 + c + 10 * r + 100 * b;
+                }
+            });
+            let mut expected = vec![0usize; data.len()];
+            for b in 0..2 {
+                for r in 0..3 {
+                    for c in 0..4 {
+                        let at = 5 + b * batch_stride as usize + r * row_stride as usize + c;
+                        expected[at] = 1 + c + 10 * r + 100 * b;
+                    }
+                }
+            }
+            assert_eq!(data, expected, "{batch_stride} {row_stride}");
+        }
+    }
+
+    #[test]
+    fn contiguous_dimensions_merge() {
+        let grid = Grid::coalesced([2, 3, 1, 4], [[12, 4, 99, 1], [0, 4, 7, 1]]);
+        assert_eq!(grid.shape, [1, 1, 2, 12]);
+        assert_eq!(grid.strides, [[0, 0, 12, 1], [0, 0, 0, 1]]);
+    }
+}
