@@ -12,6 +12,7 @@
 mod activations;
 mod error;
 mod kernel;
+mod lanes;
 mod operands;
 mod parallel;
 mod real;
@@ -23,6 +24,7 @@ pub mod matmul;
 pub use activations::Activation;
 pub use error::KernelError;
 pub use kernel::{Access, Capabilities, Cost, Element, Kernel, Launch, Operand, element_count};
+pub use lanes::Lanes;
 pub use operands::{Operands, View};
 pub use parallel::{for_each_row, simd};
 pub use real::Real;
