@@ -22,6 +22,7 @@ mod row_norm;
 mod shader;
 #[cfg(test)]
 mod test_support;
+mod vectors;
 
 pub mod activation;
 pub mod layer_norm;
@@ -38,3 +39,4 @@ pub use parallel::{for_each_row, simd};
 pub use real::Real;
 pub use registry::{AnyKernel, KernelId};
 pub use shader::{compose, linear_workgroups};
+pub use vectors::Lanes;

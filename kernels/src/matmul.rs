@@ -7,7 +7,8 @@ use crate::{
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 
-mod product;
+pub(crate) mod product;
+mod tile;
 
 /// `C = residual + gate * activation(scale * A B + bias)` for every matrix of a batch.
 ///
@@ -127,6 +128,7 @@ impl MatMul {
     }
 
     /// Whether a flag is set.
+    #[inline(always)]
     pub fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }

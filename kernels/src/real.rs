@@ -9,6 +9,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 /// the `f64` ones are the platform's.
 pub trait Real:
     Pod
+    + crate::Lanes
     + Debug
     + Display
     + Default

@@ -7,11 +7,13 @@
 //! summation orders, for small matrices; that would break batch invariance.)
 
 use super::MatMul;
+use super::tile::{MAX_ROWS, Tiles};
 use crate::{Real, simd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Inputs of a product; absent ones are empty.
-pub(super) struct Inputs<'a, T> {
+pub(crate) struct Inputs<'a, T> {
     pub a: &'a [T],
     pub b: &'a [T],
     pub bias: &'a [T],
@@ -19,30 +21,65 @@ pub(super) struct Inputs<'a, T> {
     pub gate: &'a [T],
 }
 
-/// Multiply-adds under which another thread is not worth waking.
-const SERIAL_WORK: usize = 200_000;
+/// Multiply-adds under which another thread is not worth waking: some ten microseconds of one core.
+const SERIAL_WORK: usize = 1_200_000;
+
+/// Rows of B that are packed together.
+const PACK_ROWS: usize = 16;
 
 /// Copies matrix `matrix` of B into panels: `[ceil(n / PANEL), k, PANEL]`, zeros beyond column n.
-pub(super) fn pack_panels<T: Real>(p: &MatMul, matrix: usize, b: &[T]) -> Vec<T> {
+pub(crate) fn pack_panels<T: Real>(p: &MatMul, matrix: usize, b: &[T]) -> Vec<T> {
     let (k, n) = (p.k as usize, p.n as usize);
-    let (row_stride, column_stride) = (p.b_row_stride as usize, p.b_column_stride as usize);
     let base = p.b_offset as usize + matrix * p.b_batch_stride as usize;
     let mut panels = vec![T::ZERO; n.div_ceil(T::PANEL) * k * T::PANEL];
-    for (index, panel) in panels.chunks_exact_mut(k * T::PANEL).enumerate() {
-        let first = index * T::PANEL;
-        let width = T::PANEL.min(n - first);
-        for column in 0..width {
-            let start = base + (first + column) * column_stride;
-            for (row, line) in panel.chunks_exact_mut(T::PANEL).enumerate() {
-                line[column] = b[start + row * row_stride];
+    simd(
+        #[inline(always)]
+        || {
+            for (index, panel) in panels.chunks_exact_mut(k * T::PANEL).enumerate() {
+                let first = index * T::PANEL;
+                let source = &b[base + first * p.b_column_stride as usize..];
+                pack_panel(p, T::PANEL.min(n - first), source, panel);
             }
-        }
-    }
+        },
+    );
     panels
 }
 
+/// One panel of `width` columns; `source` starts at its first column.
+#[inline(always)]
+fn pack_panel<T: Real>(p: &MatMul, width: usize, source: &[T], panel: &mut [T]) {
+    let (row_stride, column_stride) = (p.b_row_stride as usize, p.b_column_stride as usize);
+    if column_stride == 1 {
+        for (row, line) in panel.chunks_exact_mut(T::PANEL).enumerate() {
+            let from = row * row_stride;
+            line[..width].copy_from_slice(&source[from..from + width]);
+        }
+        return;
+    }
+    // A few rows at a time: their lines stay in the first-level cache while columns are scattered.
+    for (index, lines) in panel.chunks_mut(PACK_ROWS * T::PANEL).enumerate() {
+        let first = index * PACK_ROWS;
+        let rows = lines.len() / T::PANEL;
+        if row_stride == 1 && rows == PACK_ROWS {
+            for column in 0..width {
+                let from = column * column_stride + first;
+                let column_values = &source[from..from + PACK_ROWS];
+                for i in 0..PACK_ROWS {
+                    lines[i * T::PANEL + column] = column_values[i];
+                }
+            }
+        } else {
+            for (i, line) in lines.chunks_exact_mut(T::PANEL).enumerate() {
+                for (column, value) in line.iter_mut().enumerate().take(width) {
+                    *value = source[(first + i) * row_stride + column * column_stride];
+                }
+            }
+        }
+    }
+}
+
 /// Runs the product into `c`.
-pub(super) fn multiply<T: Real>(
+pub(crate) fn multiply<T: Real>(
     p: &MatMul,
     inputs: &Inputs<'_, T>,
     packed: Option<&[T]>,
@@ -81,10 +118,14 @@ pub(super) fn multiply<T: Real>(
                 &own
             }
         };
-        simd(
-            #[inline(always)]
-            || rows_block(p, inputs, panels, matrix, first, rows),
-        );
+        pulp::Arch::new().dispatch(RowBlock {
+            p,
+            inputs,
+            panels,
+            matrix,
+            first,
+            c: rows,
+        });
     };
     if parallel && work * batch > SERIAL_WORK {
         tasks.items.into_par_iter().for_each(run);
@@ -126,164 +167,57 @@ impl<'a, T> RowBlocks<'a, T> {
     }
 }
 
-/// Rows that the largest micro-kernel holds in registers.
-const MAX_ROWS: usize = 12;
+/// Elements of A that are kept near while all panels pass by.
+const NEAR: usize = 32 * 1024;
 
-/// One block of rows against all panels.
-#[inline(always)]
-fn rows_block<T: Real>(
-    p: &MatMul,
-    inputs: &Inputs<'_, T>,
-    panels: &[T],
-    matrix: usize,
-    first: usize,
-    c: &mut [T],
-) {
-    let (k, n) = (p.k as usize, p.n as usize);
-    let rows = (c.len() - n) / (p.c_row_stride as usize).max(1) + 1;
-    let rows = if p.c_row_stride == 0 { 1 } else { rows };
-    let block = Block { p, inputs, matrix };
-    for (index, panel) in panels.chunks_exact(k * T::PANEL).enumerate() {
-        let column = index * T::PANEL;
-        let mut row = 0;
-        while row < rows {
-            let left = rows - row;
-            row += match left {
-                12.. if WIDE => block.run::<12>(panel, column, first, row, c),
-                6.. if WIDE => block.run::<6>(panel, column, first, row, c),
-                3.. => block.run::<3>(panel, column, first, row, c),
-                2 => block.run::<2>(panel, column, first, row, c),
-                _ => block.run::<1>(panel, column, first, row, c),
-            };
-        }
-    }
-}
-
-/// Whether this build may assume thirty-two wide vector registers; smaller register files spill with
-/// twelve rows, and still compute the same bits.
-const WIDE: bool = cfg!(target_arch = "x86_64");
-
-struct Block<'a, T> {
+/// One block of rows against all panels; `c` starts at row `first`.
+struct RowBlock<'a, 'c, T> {
     p: &'a MatMul,
     inputs: &'a Inputs<'a, T>,
+    panels: &'a [T],
     matrix: usize,
+    first: usize,
+    c: &'c mut [T],
 }
 
-impl<T: Real> Block<'_, T> {
-    /// `ROWS` rows by one panel; returns `ROWS`.
-    #[inline(always)]
-    fn run<const ROWS: usize>(
-        &self,
-        panel: &[T],
-        column: usize,
-        first: usize,
-        row: usize,
-        c: &mut [T],
-    ) -> usize {
-        let p = self.p;
-        let (k, row_stride, step) = (
-            p.k as usize,
-            p.a_row_stride as usize,
-            p.a_column_stride as usize,
-        );
-        let base = p.a_offset as usize
-            + self.matrix * p.a_batch_stride as usize
-            + (first + row) * row_stride;
-        let a: [&[T]; ROWS] = std::array::from_fn(|r| &self.inputs.a[base + r * row_stride..]);
-        let width = T::PANEL.min(p.n as usize - column);
-        if T::PANEL == 32 {
-            let sums = accumulate::<T, ROWS, 32>(a, step, panel, k);
-            for (r, sums) in sums.into_iter().enumerate() {
-                self.finish(
-                    sums,
-                    width,
-                    column,
-                    first + row + r,
-                    &mut c[(row + r) * p.c_row_stride as usize..],
-                );
-            }
-        } else {
-            let sums = accumulate::<T, ROWS, 16>(a, step, panel, k);
-            for (r, sums) in sums.into_iter().enumerate() {
-                self.finish(
-                    sums,
-                    width,
-                    column,
-                    first + row + r,
-                    &mut c[(row + r) * p.c_row_stride as usize..],
-                );
-            }
-        }
-        ROWS
-    }
+impl<T: Real> WithSimd for RowBlock<'_, '_, T> {
+    type Output = ();
 
-    /// Epilogue of one row of one panel.
     #[inline(always)]
-    fn finish<const WIDTH: usize>(
-        &self,
-        mut sums: [T; WIDTH],
-        width: usize,
-        column: usize,
-        row: usize,
-        c: &mut [T],
-    ) {
-        let p = self.p;
-        if p.scale != 1.0 {
-            let scale = T::from_f32(p.scale);
-            sums.iter_mut().for_each(|s| *s *= scale);
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Registers that hold one line of a panel.
+        match T::PANEL / T::lanes::<S>() {
+            2 => self.multiply::<S, 2>(simd),
+            4 => self.multiply::<S, 4>(simd),
+            8 => self.multiply::<S, 8>(simd),
+            16 => self.multiply::<S, 16>(simd),
+            _ => self.multiply::<S, 32>(simd),
         }
-        if p.has(MatMul::BIAS) {
-            let bias = &self.inputs.bias[column..column + width];
-            sums.iter_mut().zip(bias).for_each(|(s, b)| *s += *b);
-        }
-        p.activation.apply_slice(&mut sums);
-        if p.has(MatMul::GATE) {
-            let base = self.matrix * p.gate_batch_stride as usize;
-            let stride = p.gate_column_stride as usize;
-            for (i, s) in sums[..width].iter_mut().enumerate() {
-                *s *= self.inputs.gate[base + (column + i) * stride];
-            }
-        }
-        if p.has(MatMul::RESIDUAL) {
-            let start = p.residual_offset as usize
-                + self.matrix * p.residual_batch_stride as usize
-                + row * p.residual_row_stride as usize
-                + column;
-            let residual = &self.inputs.residual[start..start + width];
-            sums.iter_mut().zip(residual).for_each(|(s, r)| *s += *r);
-        }
-        c[column..column + width].copy_from_slice(&sums[..width]);
     }
 }
 
-/// The register tile: `ROWS` by `WIDTH` sums over all of k.
-#[inline(always)]
-fn accumulate<T: Real, const ROWS: usize, const WIDTH: usize>(
-    a: [&[T]; ROWS],
-    step: usize,
-    panel: &[T],
-    k: usize,
-) -> [[T; WIDTH]; ROWS] {
-    let mut sums = [[T::ZERO; WIDTH]; ROWS];
-    if step == 1 {
-        let a: [&[T]; ROWS] = std::array::from_fn(|r| &a[r][..k]);
-        for (i, line) in panel.chunks_exact(WIDTH).take(k).enumerate() {
-            for r in 0..ROWS {
-                let x = a[r][i];
-                for j in 0..WIDTH {
-                    sums[r][j] = x.mul_add(line[j], sums[r][j]);
-                }
-            }
-        }
-    } else {
-        for (i, line) in panel.chunks_exact(WIDTH).take(k).enumerate() {
-            for r in 0..ROWS {
-                let x = a[r][i * step];
-                for j in 0..WIDTH {
-                    sums[r][j] = x.mul_add(line[j], sums[r][j]);
-                }
+impl<T: Real> RowBlock<'_, '_, T> {
+    #[inline(always)]
+    fn multiply<S: Simd, const VECTORS: usize>(self, simd: S) {
+        let p = self.p;
+        let (k, n) = (p.k as usize, p.n as usize);
+        let rows = match p.c_row_stride as usize {
+            0 => 1,
+            stride => (self.c.len() - n) / stride + 1,
+        };
+        let near = (NEAR / k).max(8 * MAX_ROWS).next_multiple_of(MAX_ROWS);
+        for start in (0..rows).step_by(near) {
+            let rows = start..rows.min(start + near);
+            for (index, panel) in self.panels.chunks_exact(k * T::PANEL).enumerate() {
+                let mut tiles = Tiles::new(
+                    p,
+                    self.inputs,
+                    panel,
+                    (self.matrix, self.first, index),
+                    self.c,
+                );
+                tiles.run_all::<S, VECTORS>(simd, rows.clone());
             }
         }
     }
-    sums
 }
