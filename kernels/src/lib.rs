@@ -19,6 +19,7 @@ mod registry;
 mod shader;
 
 pub mod matmul;
+pub mod philox;
 
 pub use activations::Activation;
 pub use error::KernelError;

@@ -115,4 +115,5 @@ macro_rules! registry {
 
 registry! {
     MatMul = crate::matmul::MatMul,
+    Philox = crate::philox::Philox,
 }
