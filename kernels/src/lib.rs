@@ -18,6 +18,7 @@ mod real;
 mod registry;
 mod shader;
 
+pub mod categorical;
 pub mod matmul;
 pub mod philox;
 

@@ -114,6 +114,7 @@ macro_rules! registry {
 }
 
 registry! {
+    Categorical = crate::categorical::Categorical,
     MatMul = crate::matmul::MatMul,
     Philox = crate::philox::Philox,
 }
