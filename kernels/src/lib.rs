@@ -30,6 +30,9 @@ pub mod matmul;
 pub mod rms_norm;
 pub mod sim_norm;
 pub mod softmax;
+pub mod categorical;
+pub mod matmul;
+pub mod philox;
 
 pub use activations::Activation;
 pub use error::KernelError;

@@ -131,4 +131,7 @@ registry! {
     RmsNorm = crate::rms_norm::RmsNorm,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
+    Categorical = crate::categorical::Categorical,
+    MatMul = crate::matmul::MatMul,
+    Philox = crate::philox::Philox,
 }

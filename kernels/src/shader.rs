@@ -5,6 +5,11 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/activations.wgsl"),
     ),
     (
+        "fixed_point",
+        include_str!("../../shaders/common/fixed_point.wgsl"),
+    ),
+    ("floats", include_str!("../../shaders/common/floats.wgsl")),
+    (
         "linear_index",
         include_str!("../../shaders/common/linear_index.wgsl"),
     ),

@@ -1,0 +1,122 @@
+// Random numbers from Philox4x32-10: out[row, i] from key (seed_low, seed_high) and counter
+// (block, step, first_example + row, stream), where block = i / 4 over the floats of one row.
+//
+// out [rows, length] for the uniform and normal kinds, [rows, length, 2] for the pair kind. One
+// invocation makes the four floats of one block; workgroups of 64, no workgroup memory.
+//
+// Numeric contract: the uniform kinds are the same bits on every device. Normals are Box-Muller
+// through the polynomials below, not the built-in log, sin and cos, whose error WGSL hardly bounds:
+// within 1e-6 (1 + |x|) of the exact transform of the same bits.
+//#import linear_index
+//#import philox
+
+struct Params {
+    rows: u32,
+    length: u32,
+    first_example: u32,
+    step: u32,
+    stream: u32,
+    seed_low: u32,
+    seed_high: u32,
+    kind: u32,
+}
+
+const KIND_UNIFORM_PAIR: u32 = 1u;
+const KIND_NORMAL: u32 = 2u;
+
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+
+const INVERSE_24: f32 = 5.9604644775390625e-8; // 2^-24
+const INVERSE_48: f32 = 3.552713678800501e-15; // 2^-48
+
+// Natural logarithm over (0, 1]: mantissa in [sqrt(1/2), sqrt(2)), then the degree-8 minimax
+// polynomial of the Cephes library (Moshier, 1989); ln 2 is split in two.
+fn logarithm(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    var exponent = i32(bits >> 23u) - 126;
+    var m = bitcast<f32>((bits & 0x7fffffu) | 0x3f000000u);
+    if m < 0.70710678 {
+        exponent -= 1;
+        m += m;
+    }
+    m -= 1.0;
+    let z = m * m;
+    var y = 7.0376836292e-2;
+    y = fma(y, m, -1.1514610310e-1);
+    y = fma(y, m, 1.1676998740e-1);
+    y = fma(y, m, -1.2420140846e-1);
+    y = fma(y, m, 1.4249322787e-1);
+    y = fma(y, m, -1.6668057665e-1);
+    y = fma(y, m, 2.0000714765e-1);
+    y = fma(y, m, -2.4999993993e-1);
+    y = fma(y, m, 3.3333331174e-1);
+    let e = f32(exponent);
+    y = fma(e, -2.12194440e-4, y * m * z);
+    y = fma(z, -0.5, y);
+    return fma(e, 0.693359375, m + y);
+}
+
+// (cos, sin) of 2 pi u for u in [0, 1): the nearest quarter turn is taken off exactly.
+fn turn(u: f32) -> vec2<f32> {
+    let quarter = floor(fma(u, 4.0, 0.5));
+    let angle = fma(quarter, -0.25, u) * 6.2831853072;
+    let z = angle * angle;
+    var s = fma(z, -1.9515295891e-4, 8.3321608736e-3);
+    s = fma(s, z, -1.6666654611e-1);
+    s = fma(s * z, angle, angle);
+    var c = fma(z, 2.443315711809948e-5, -1.388731625493765e-3);
+    c = fma(c, z, 4.166664568298827e-2);
+    c = fma(c * z, z, fma(z, -0.5, 1.0));
+    switch u32(quarter) & 3u {
+        case 1u: {
+            return vec2<f32>(-s, c);
+        }
+        case 2u: {
+            return vec2<f32>(-c, -s);
+        }
+        case 3u: {
+            return vec2<f32>(s, -c);
+        }
+        default: {
+            return vec2<f32>(c, s);
+        }
+    }
+}
+
+// Two independent normals from two words (Box, Muller 1958); the radius takes a uniform of (0, 1].
+fn normals(a: u32, b: u32) -> vec2<f32> {
+    let radius = sqrt(max(0.0, -2.0 * logarithm(f32((a >> 8u) + 1u) * INVERSE_24)));
+    return radius * turn(f32(b >> 8u) * INVERSE_24);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let width = p.length * select(1u, 2u, p.kind == KIND_UNIFORM_PAIR);
+    let blocks = (width - 1u) / 4u + 1u;
+    let index = linear_index(workgroup, count, local, 64u);
+    if index >= p.rows * blocks {
+        return;
+    }
+    let row = index / blocks;
+    let block = index % blocks;
+    let counter = vec4<u32>(block, p.step, p.first_example + row, p.stream);
+    let bits = philox4x32(counter, vec2<u32>(p.seed_low, p.seed_high));
+    var values = vec4<f32>(bits >> vec4<u32>(8u)) * INVERSE_24;
+    if p.kind == KIND_UNIFORM_PAIR {
+        values.y = f32(bits.y >> 8u) * INVERSE_48;
+        values.w = f32(bits.w >> 8u) * INVERSE_48;
+    } else if p.kind == KIND_NORMAL {
+        values = vec4<f32>(normals(bits.x, bits.y), normals(bits.z, bits.w));
+    }
+    let first = row * width + block * 4u;
+    let lanes = min(4u, width - block * 4u);
+    for (var lane = 0u; lane < lanes; lane += 1u) {
+        out[first + lane] = values[lane];
+    }
+}
