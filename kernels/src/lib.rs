@@ -25,14 +25,13 @@ mod test_support;
 mod vectors;
 
 pub mod activation;
+pub mod categorical;
 pub mod layer_norm;
 pub mod matmul;
+pub mod philox;
 pub mod rms_norm;
 pub mod sim_norm;
 pub mod softmax;
-pub mod categorical;
-pub mod matmul;
-pub mod philox;
 
 pub use activations::Activation;
 pub use error::KernelError;

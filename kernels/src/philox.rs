@@ -198,6 +198,15 @@ impl Kernel for Philox {
         }
     }
 
+    fn with_seed(&self, seed: u64, first_example: u32) -> Self {
+        Self {
+            seed_low: seed as u32,
+            seed_high: (seed >> 32) as u32,
+            first_example,
+            ..*self
+        }
+    }
+
     fn at_step(&self, step: u32) -> Self {
         Self { step, ..*self }
     }

@@ -126,12 +126,11 @@ macro_rules! registry {
 
 registry! {
     Activate = crate::activation::Activate,
+    Categorical = crate::categorical::Categorical,
     LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
+    Philox = crate::philox::Philox,
     RmsNorm = crate::rms_norm::RmsNorm,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
-    Categorical = crate::categorical::Categorical,
-    MatMul = crate::matmul::MatMul,
-    Philox = crate::philox::Philox,
 }
