@@ -24,6 +24,8 @@ mod shader;
 mod test_support;
 
 pub mod activation;
+pub mod copy;
+pub mod elementwise;
 pub mod layer_norm;
 pub mod matmul;
 pub mod rms_norm;

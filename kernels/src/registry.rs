@@ -115,6 +115,9 @@ macro_rules! registry {
 
 registry! {
     Activate = crate::activation::Activate,
+    CopyFloats = crate::copy::CopyFloats,
+    CopyWords = crate::copy::CopyWords,
+    Elementwise = crate::elementwise::Elementwise,
     LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
     RmsNorm = crate::rms_norm::RmsNorm,
