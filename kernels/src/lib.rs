@@ -26,6 +26,8 @@ mod vectors;
 
 pub mod activation;
 pub mod categorical;
+pub mod copy;
+pub mod elementwise;
 pub mod layer_norm;
 pub mod matmul;
 pub mod philox;

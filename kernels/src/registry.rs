@@ -127,6 +127,9 @@ macro_rules! registry {
 registry! {
     Activate = crate::activation::Activate,
     Categorical = crate::categorical::Categorical,
+    CopyFloats = crate::copy::CopyFloats,
+    CopyWords = crate::copy::CopyWords,
+    Elementwise = crate::elementwise::Elementwise,
     LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
     Philox = crate::philox::Philox,

@@ -22,6 +22,10 @@ const COMMON: &[(&str, &str)] = &[
         "row_reduce",
         include_str!("../../shaders/common/row_reduce.wgsl"),
     ),
+    (
+        "strided_copy",
+        include_str!("../../shaders/common/strided_copy.wgsl"),
+    ),
 ];
 
 /// Resolves the `//#import NAME` lines of a shader: each is replaced by `shaders/common/NAME.wgsl`,
