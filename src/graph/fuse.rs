@@ -1,12 +1,17 @@
-//! Fusion of the few patterns that pay: an activation or a residual addition right after a matrix
-//! product becomes the product's epilogue.
+//! Fusion of the patterns that pay: an activation or a residual addition right after a matrix product
+//! becomes the product's epilogue.
 
-#![allow(irrefutable_let_patterns)]
 use super::{Graph, Node, TensorId, TensorKind};
+use attractor_kernels::activation::Activate;
+use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::matmul::MatMul;
 use attractor_kernels::{Activation, AnyKernel};
 
-/// Fuses a graph. The result computes the same values up to the rounding of one fused operation fewer.
+/// Positions of the operands of a product.
+const RESIDUAL_OPERAND: usize = 3;
+const OUTPUT_OPERAND: usize = 5;
+
+/// Fuses a graph. Only intermediates disappear: a tensor that the host wants to read stays.
 pub fn fuse(mut graph: Graph) -> Graph {
     let mut index = 0;
     while index + 1 < graph.nodes.len() {
@@ -26,37 +31,105 @@ fn fuse_pair(graph: &Graph, index: usize) -> Option<Node> {
     let AnyKernel::MatMul(product) = first.kernel else {
         return None;
     };
-    let output = (*first.operands.get(5)?)?;
-    let whole = is_contiguous(&product) && graph.tensor(output).len() == output_elements(&product);
-    if first.phase != second.phase || !whole || !used_once(graph, output, index + 1) {
+    let output = (*first.operands.get(OUTPUT_OPERAND)?)?;
+    let fusible = first.phase == second.phase
+        && is_whole(graph, &product, output)
+        && is_private(graph, output, index);
+    if !fusible {
         return None;
     }
-    let _ = second;
-    None
+    let mut node = first.clone();
+    match second.kernel {
+        AnyKernel::Activate(activate) => with_activation(&mut node, product, activate)?,
+        AnyKernel::Elementwise(add) => {
+            let residual = second.operands.get(1).copied().flatten()?;
+            if second.operands.first() != Some(&Some(output)) {
+                return None;
+            }
+            with_residual(&mut node, product, add, residual)?;
+        }
+        _ => return None,
+    }
+    node.operands[OUTPUT_OPERAND] = second.operands.last().copied().flatten();
+    node.label = format!("{} + {}", first.label, second.label);
+    Some(node)
 }
 
-fn output_elements(product: &MatMul) -> usize {
+fn with_activation(node: &mut Node, mut product: MatMul, activate: Activate) -> Option<()> {
+    let plain = product.activation == Activation::IDENTITY
+        && !product.has(MatMul::RESIDUAL)
+        && !product.has(MatMul::GATE)
+        && activate.scale == 1.0
+        && activate.x_offset == 0
+        && activate.y_offset == 0
+        && activate.count as usize == elements(&product);
+    product.activation = activate.activation;
+    node.kernel = product.into();
+    plain.then_some(())
+}
+
+fn with_residual(
+    node: &mut Node,
+    mut product: MatMul,
+    add: Elementwise,
+    residual: TensorId,
+) -> Option<()> {
+    let shape = [add.shape_0, add.shape_1, add.shape_2, add.shape_3];
+    let width = product.n;
+    let plain = !product.has(MatMul::RESIDUAL)
+        && add.operation == Operation::ADD
+        && (add.alpha, add.beta) == (1.0, 1.0)
+        && shape[0] == 1
+        && shape[3] == width
+        && shape[1] as usize * shape[2] as usize * width as usize == elements(&product)
+        && (add.a_offset, add.out_offset) == (0, 0)
+        && [add.a_stride_1, add.a_stride_2, add.a_stride_3] == [shape[2] * width, width, 1]
+        && add.b_stride_3 == 1;
+    if !plain {
+        return None;
+    }
+    // The addition's (example, row) may split the product's rows further than the product does.
+    product = MatMul {
+        batch: shape[1],
+        m: shape[2],
+        a_batch_stride: shape[2] * product.a_row_stride,
+        c_batch_stride: shape[2] * product.c_row_stride,
+        residual_offset: add.b_offset,
+        residual_batch_stride: add.b_stride_1,
+        residual_row_stride: add.b_stride_2,
+        flags: product.flags | MatMul::RESIDUAL,
+        ..product
+    };
+    // One tall matrix serves a CPU's cache better than many short ones.
+    if add.b_offset == 0 && add.b_stride_1 == shape[2] * add.b_stride_2 {
+        product = MatMul {
+            batch: 1,
+            m: shape[1] * shape[2],
+            ..product
+        };
+    }
+    node.kernel = product.into();
+    node.operands[RESIDUAL_OPERAND] = Some(residual);
+    Some(())
+}
+
+fn elements(product: &MatMul) -> usize {
     product.batch as usize * product.m as usize * product.n as usize
 }
 
-/// Whether C is stored without gaps and nothing of the epilogue after the activation is in use yet.
-fn is_contiguous(product: &MatMul) -> bool {
-    product.c_offset == 0
+/// Whether the product is one tall matrix that fills its output without gaps.
+fn is_whole(graph: &Graph, product: &MatMul, output: TensorId) -> bool {
+    product.batch == 1
+        && product.c_offset == 0
+        && product.a_offset == 0
         && product.c_row_stride == product.n
-        && (product.batch == 1 || product.c_batch_stride == product.m * product.n)
-        && product.activation == Activation::IDENTITY
-        && !product.has(MatMul::RESIDUAL)
-        && !product.has(MatMul::GATE)
+        && graph.tensor(output).len() == elements(product)
 }
 
-/// Whether `id` is an intermediate that only the node at `reader` reads.
-fn used_once(graph: &Graph, id: TensorId, reader: usize) -> bool {
-    let uses = graph
-        .nodes
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| node.operands.contains(&Some(id)));
+/// Whether `id` is an intermediate that the node at `index` makes and only the next one reads.
+fn is_private(graph: &Graph, id: TensorId, index: usize) -> bool {
     graph.tensor(id).kind == TensorKind::Intermediate
-        && uses.count() == 2
-        && graph.nodes[reader].operands.contains(&Some(id))
+        && graph.nodes.iter().enumerate().all(|(position, node)| {
+            position == index || position == index + 1 || !node.operands.contains(&Some(id))
+        })
 }

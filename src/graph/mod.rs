@@ -8,6 +8,7 @@ mod error;
 mod execution;
 mod fuse;
 mod gpu;
+pub mod layers;
 mod memory;
 mod plan;
 
