@@ -1,0 +1,369 @@
+//! The denoiser's graph.
+//!
+//! Sequence: one local token, the global tokens where there are any, then the actions. What depends on
+//! the observation alone runs in [`Phase::Once`]: both convolutional streams, the context tokens, and
+//! their share of the first block (its norm and projections are row by row, so a context row's keys and
+//! values never change). In the last block only the actions' rows are asked for, so its queries,
+//! output projection and feed-forward layers skip the context. Both savings are exact.
+
+use super::DenoiserConfig;
+use super::weights::{
+    Affine, BlockWeights, DenoiserWeights, GLOBAL_CHANNELS, GLYPH_ROWS, GOAL_HIDDEN, GlobalWeights,
+    LOCAL_CHANNELS, Weight,
+};
+use crate::graph::layers::{RowSpan, size};
+use crate::graph::{Graph, Phase, TensorId, TensorKind};
+use attractor_kernels::Activation;
+use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
+use attractor_kernels::attention::Attention;
+use attractor_kernels::conv2d::Conv2d;
+use attractor_kernels::embedding::Embedding;
+use attractor_kernels::reduce::{Reduce, Reduction};
+use std::sync::Arc;
+
+/// Epsilon of every layer norm.
+const EPSILON: f32 = 1e-5;
+
+/// How the times of a denoising step are read from the tensor `times`.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeAddressing {
+    /// Elements of `times`.
+    pub length: usize,
+    /// Words between successive steps.
+    pub step_stride: u32,
+    /// Words between successive examples.
+    pub batch_stride: u32,
+}
+
+/// Whether the exact savings are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Skip rows that the logits do not depend on.
+    Needed,
+    /// Compute every row of every block, for comparison with the original's intermediates.
+    All,
+}
+
+/// Tensors of a denoiser in a graph.
+#[derive(Debug, Clone)]
+pub struct DenoiserTensors {
+    /// Input `[batch, crop, crop]`: glyphs around the agent.
+    pub local: TensorId,
+    /// Input `[batch, map_h, map_w]`: glyphs of the level.
+    pub global: Option<TensorId>,
+    /// Input: diffusion times, see [`TimeAddressing`].
+    pub times: TensorId,
+    /// The sequence `[batch, L]`, read at every step.
+    pub tokens: TensorId,
+    /// Logits `[batch, L, A]`.
+    pub logits: TensorId,
+    /// Staircase prediction `[batch, 2]`.
+    pub goal: Option<TensorId>,
+}
+
+/// Builds the denoiser over `tokens` into `graph`.
+pub fn build(
+    graph: &mut Graph,
+    config: &DenoiserConfig,
+    weights: &DenoiserWeights,
+    batch: usize,
+    times: TimeAddressing,
+    tokens: TensorId,
+    rows: Rows,
+) -> DenoiserTensors {
+    let (crop, e) = (config.crop_size, config.n_embd);
+    let local = graph.word("in.local_obs", &[batch, crop, crop], TensorKind::Input);
+    let time_ids = graph.word("in.t_discrete", &[times.length], TensorKind::Input);
+    let mut builder = Builder {
+        graph,
+        config,
+        batch,
+        rows,
+    };
+    let x = builder.graph.rows("act.transformer_in", batch, config.tokens(), e);
+    builder.local_stream(weights, local, x.part(0, 1));
+    let streams = weights.global.as_ref().map(|global| {
+        let shape = [batch, config.map_h, config.map_w];
+        let input = builder.graph.word("in.global_obs", &shape, TensorKind::Input);
+        let goal = builder.global_stream(global, input, x.part(1, config.n_global_tokens));
+        (input, goal)
+    });
+    builder.action_stream(weights, tokens, time_ids, times, x);
+    let mut x = x;
+    for (index, block) in weights.blocks.iter().enumerate() {
+        x = builder.block(block, index, x);
+    }
+    let actions = builder.actions(x);
+    let logits = builder.graph.rows("out.actions", batch, config.seq_len, config.action_dim);
+    let head = builder.affine(&weights.head);
+    builder.graph.linear(Phase::Step, "head", actions, head, logits);
+    DenoiserTensors {
+        local,
+        global: streams.map(|(input, _)| input),
+        times: time_ids,
+        tokens,
+        logits: logits.tensor,
+        goal: streams.map(|(_, goal)| goal),
+    }
+}
+
+struct Builder<'a> {
+    graph: &'a mut Graph,
+    config: &'a DenoiserConfig,
+    batch: usize,
+    rows: Rows,
+}
+
+impl Builder<'_> {
+    fn constant(&mut self, weight: &Weight) -> TensorId {
+        // Tensors are told apart by name: a weight used by several nodes is one constant.
+        self.graph.find(&weight.name).unwrap_or_else(|| {
+            self.graph
+                .constant(&*weight.name, &weight.shape, Arc::clone(&weight.values))
+        })
+    }
+
+    fn affine(&mut self, affine: &Affine) -> (TensorId, TensorId) {
+        (self.constant(&affine.weight), self.constant(&affine.bias))
+    }
+
+    /// Rows `first..first + count` of an affine layer's outputs, as constants of their own.
+    fn affine_part(&mut self, affine: &Affine, first: usize, count: usize) -> (TensorId, TensorId) {
+        let part = |weight: &Weight| {
+            let width: usize = weight.shape.iter().skip(1).product();
+            let values = weight.values.iter().skip(first * width).take(count * width);
+            let mut shape = weight.shape.clone();
+            if let Some(rows) = shape.first_mut() {
+                *rows = count;
+            }
+            Weight {
+                name: format!("{}[{first}..{}]", weight.name, first + count),
+                shape,
+                values: Arc::new(values.copied().collect()),
+            }
+        };
+        let (weight, bias) = (part(&affine.weight), part(&affine.bias));
+        (self.constant(&weight), self.constant(&bias))
+    }
+
+    fn glyphs(&mut self, label: &str, table: &Weight, ids: TensorId, cells: usize, channels: usize) -> RowSpan {
+        let out = self.graph.rows(format!("{label}.out"), self.batch, cells, channels);
+        let kernel = Embedding::lookup(size(self.batch), size(cells), size(channels), size(GLYPH_ROWS));
+        let table = self.constant(table);
+        let operands = [Some(ids), Some(table), None, None, None, Some(out.tensor)];
+        self.graph.push(Phase::Once, label, kernel, &operands);
+        out
+    }
+
+    /// A square convolution with GELU; `image` is (rows, columns) of `x`.
+    fn convolution(&mut self, name: &str, affine: &Affine, x: RowSpan, image: (usize, usize), stride: usize) -> (RowSpan, (usize, usize)) {
+        let (out_channels, side) = (affine.weight.shape[0], affine.weight.shape[1]);
+        let kernel = Conv2d {
+            stride: size(stride),
+            padding: size(side / 2),
+            activation: Activation::GELU,
+            flags: Conv2d::BIAS,
+            ..Conv2d::same(
+                size(self.batch),
+                [size(image.0), size(image.1)],
+                [size(x.width), size(out_channels)],
+                size(side),
+            )
+        };
+        let after = (image.0.div_ceil(stride), image.1.div_ceil(stride));
+        let out = self.graph.rows(name, self.batch, after.0 * after.1, out_channels);
+        let (weight, bias) = self.affine(affine);
+        let operands = [Some(x.tensor), Some(weight), Some(bias), Some(out.tensor)];
+        self.graph.push(Phase::Once, name, kernel, &operands);
+        (out, after)
+    }
+
+    /// Crop to one token.
+    fn local_stream(&mut self, weights: &DenoiserWeights, local: TensorId, token: RowSpan) {
+        let side = self.config.crop_size;
+        let cells = side * side;
+        let x = self.glyphs("local.embedding", &weights.embedding, local, cells, LOCAL_CHANNELS[0]);
+        let (x, image) = self.convolution("act.local_conv1_gelu", &weights.conv1, x, (side, side), 1);
+        let (x, _) = self.convolution("act.local_conv2_gelu", &weights.conv2, x, image, 1);
+        // Channels last throughout: the flattened crop is [cells, channels], and so is the weight.
+        let flat = RowSpan {
+            total: 1,
+            rows: 1,
+            width: cells * LOCAL_CHANNELS[2],
+            ..x
+        };
+        let affine = self.affine(&weights.local_proj);
+        self.graph.linear(Phase::Once, "local.projection", flat, affine, token);
+    }
+
+    /// Level to eight gated tokens; returns the staircase prediction, which reads them ungated.
+    fn global_stream(&mut self, weights: &GlobalWeights, global: TensorId, tokens: RowSpan) -> TensorId {
+        let (h, w) = (self.config.map_h, self.config.map_w);
+        let x = self.glyphs("global.embedding", &weights.embedding, global, h * w, GLOBAL_CHANNELS[0]);
+        let (x, image) = self.convolution("act.global_conv1_gelu", &weights.conv1, x, (h, w), 2);
+        let (x, image) = self.convolution("act.global_conv2_gelu", &weights.conv2, x, image, 2);
+        let pooled = self.graph.rows("act.global_pool", self.batch, 8, GLOBAL_CHANNELS[2]);
+        let pool = AdaptiveAveragePool {
+            batch: size(self.batch),
+            height: size(image.0),
+            width: size(image.1),
+            channels: size(x.width),
+            out_height: 2,
+            out_width: 4,
+        };
+        self.graph.push(Phase::Once, "global.pool", pool, &[Some(x.tensor), Some(pooled.tensor)]);
+        let (batch, e) = (self.batch, self.config.n_embd);
+        let affine = self.affine(&weights.proj);
+        let gate = self.constant(&weights.gate);
+        let ungated = self.graph.rows("act.global_tokens_pregate", batch, 8, e);
+        self.graph.linear(Phase::Once, "global.projection", pooled, affine, ungated);
+        self.graph.gated_linear(Phase::Once, "global.gated_projection", pooled, affine, gate, tokens);
+        let mean = self.graph.rows("global.mean", batch, 1, e);
+        let reduce = Reduce::new(Reduction::MEAN, size(batch), 8, size(e));
+        self.graph.push(Phase::Once, "global.mean", reduce, &[Some(ungated.tensor), Some(mean.tensor)]);
+        let hidden = self.graph.rows("goal.hidden", batch, 1, GOAL_HIDDEN);
+        let affine = self.affine(&weights.goal1);
+        self.graph.linear(Phase::Once, "goal.linear1", mean, affine, hidden);
+        let hidden = self.graph.activate(Phase::Once, "goal.gelu", hidden, Activation::GELU);
+        let goal = self.graph.rows("out.goal_pred", batch, 1, 2);
+        let affine = self.affine(&weights.goal2);
+        self.graph.linear(Phase::Once, "goal.linear2", hidden, affine, goal);
+        goal.tensor
+    }
+
+    /// Tokens, time and positions to the actions' rows of `x`.
+    fn action_stream(&mut self, weights: &DenoiserWeights, tokens: TensorId, time_ids: TensorId, times: TimeAddressing, x: RowSpan) {
+        let actions = self.actions(x);
+        let kernel = Embedding {
+            out_offset: actions.offset(),
+            out_batch_stride: actions.batch_stride(),
+            time_rows: size(self.config.num_diffusion_steps),
+            time_step_stride: times.step_stride,
+            time_batch_stride: times.batch_stride,
+            flags: Embedding::TIME | Embedding::POSITION,
+            ..Embedding::lookup(
+                size(self.batch),
+                size(actions.rows),
+                size(actions.width),
+                size(self.config.action_dim + 2),
+            )
+        };
+        let operands = [
+            Some(tokens),
+            Some(self.constant(&weights.action_embedding)),
+            Some(time_ids),
+            Some(self.constant(&weights.timestep_embedding)),
+            Some(self.constant(&weights.position_embedding)),
+            Some(x.tensor),
+        ];
+        self.graph.push(Phase::Step, "actions.embedding", kernel, &operands);
+    }
+
+    /// The actions' rows of a span that may hold the context before them.
+    fn actions(&self, x: RowSpan) -> RowSpan {
+        x.part(x.rows - self.config.seq_len, self.config.seq_len)
+    }
+
+    /// The parts of a span that a row-by-row layer of block `index` works on, and when.
+    fn parts(&self, index: usize, x: RowSpan) -> Vec<(Phase, RowSpan)> {
+        if index > 0 {
+            return vec![(Phase::Step, x)];
+        }
+        let context = self.config.context_tokens();
+        vec![(Phase::Once, x.part(0, context)), (Phase::Step, self.actions(x))]
+    }
+
+    /// One pre-norm block; returns its output, of the actions alone where that is all that is needed.
+    fn block(&mut self, weights: &BlockWeights, index: usize, x: RowSpan) -> RowSpan {
+        let name = format!("act.block{index}");
+        let (batch, e) = (self.batch, self.config.n_embd);
+        let normed = self.graph.rows(format!("{name}.norm1_out"), batch, x.rows, e);
+        let norm1 = self.affine(&weights.norm1);
+        for ((phase, from), (_, to)) in self.parts(index, x).into_iter().zip(self.parts(index, normed)) {
+            self.graph.layer_norm(phase, &format!("{name}.norm1"), from, norm1, EPSILON, to);
+        }
+        let last = index + 1 == self.config.n_layer && self.rows == Rows::Needed;
+        let attended = if last {
+            self.attend_from_actions(weights, index, normed)
+        } else {
+            self.attend_from_all(weights, index, normed)
+        };
+        let residual = if last { self.actions(x) } else { x };
+        let projected = self.graph.rows(format!("{name}.attn_out"), batch, attended.rows, e);
+        let affine = self.affine(&weights.out_proj);
+        self.graph.linear(Phase::Step, &format!("{name}.out_proj"), attended, affine, projected);
+        let x = self.graph.add_residual(Phase::Step, &format!("{name}.residual1"), projected, residual);
+        let normed = self.graph.rows(format!("{name}.norm2_out"), batch, x.rows, e);
+        let affine = self.affine(&weights.norm2);
+        self.graph.layer_norm(Phase::Step, &format!("{name}.norm2"), x, affine, EPSILON, normed);
+        let hidden = self.graph.rows(format!("{name}.linear1_out"), batch, x.rows, 4 * e);
+        let affine = self.affine(&weights.linear1);
+        self.graph.linear(Phase::Step, &format!("{name}.linear1"), normed, affine, hidden);
+        let hidden = self.graph.activate(Phase::Step, &format!("{name}.gelu"), hidden, Activation::GELU);
+        let out = self.graph.rows(format!("{name}.linear2_out"), batch, x.rows, e);
+        let affine = self.affine(&weights.linear2);
+        self.graph.linear(Phase::Step, &format!("{name}.linear2"), hidden, affine, out);
+        self.graph.add_residual(Phase::Step, &name, out, x)
+    }
+
+    /// Self-attention of every row over one fused projection.
+    fn attend_from_all(&mut self, weights: &BlockWeights, index: usize, normed: RowSpan) -> RowSpan {
+        let e = self.config.n_embd;
+        let name = format!("act.block{index}");
+        let qkv = self.graph.rows(format!("{name}.qkv"), self.batch, normed.rows, 3 * e);
+        let affine = self.affine(&weights.in_proj);
+        for ((phase, from), (_, to)) in self.parts(index, normed).into_iter().zip(self.parts(index, qkv)) {
+            self.graph.linear(phase, &format!("{name}.in_proj"), from, affine, to);
+        }
+        self.attention(&name, (qkv, 0), (qkv, e), (qkv, 2 * e))
+    }
+
+    /// Attention of the actions' rows alone over keys and values of all rows.
+    fn attend_from_actions(&mut self, weights: &BlockWeights, index: usize, normed: RowSpan) -> RowSpan {
+        let e = self.config.n_embd;
+        let name = format!("act.block{index}");
+        let q = self.graph.rows(format!("{name}.q"), self.batch, self.config.seq_len, e);
+        let affine = self.affine_part(&weights.in_proj, 0, e);
+        let actions = self.actions(normed);
+        self.graph.linear(Phase::Step, &format!("{name}.q_proj"), actions, affine, q);
+        let kv = self.graph.rows(format!("{name}.kv"), self.batch, normed.rows, 2 * e);
+        let affine = self.affine_part(&weights.in_proj, e, 2 * e);
+        for ((phase, from), (_, to)) in self.parts(index, normed).into_iter().zip(self.parts(index, kv)) {
+            self.graph.linear(phase, &format!("{name}.kv_proj"), from, affine, to);
+        }
+        self.attention(&name, (q, 0), (kv, 0), (kv, e))
+    }
+
+    /// Attention between column ranges of spans, each given as (span, first column).
+    fn attention(&mut self, name: &str, q: (RowSpan, usize), k: (RowSpan, usize), v: (RowSpan, usize)) -> RowSpan {
+        let (e, heads) = (self.config.n_embd, self.config.n_head);
+        let out = self.graph.rows(format!("{name}.attention"), self.batch, q.0.rows, e);
+        let kernel = Attention {
+            q_offset: size(q.1),
+            q_batch_stride: q.0.batch_stride(),
+            q_row_stride: size(q.0.width),
+            k_offset: size(k.1),
+            k_batch_stride: k.0.batch_stride(),
+            k_row_stride: size(k.0.width),
+            v_offset: size(v.1),
+            v_batch_stride: v.0.batch_stride(),
+            v_row_stride: size(v.0.width),
+            ..Attention::contiguous(
+                size(self.batch),
+                size(q.0.rows),
+                size(k.0.rows),
+                size(heads),
+                size(e / heads),
+            )
+        };
+        let operands = [
+            Some(q.0.tensor),
+            Some(k.0.tensor),
+            Some(v.0.tensor),
+            None,
+            Some(out.tensor),
+        ];
+        self.graph.push(Phase::Step, format!("{name}.attention"), kernel, &operands);
+        out
+    }
+}
