@@ -78,21 +78,34 @@ impl std::fmt::Display for DType {
 
 /// The elements of an [`Array`], C order.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each variant is named after its element type")]
 pub enum ArrayData {
+    /// Elements of [`DType::F32`].
     F32(Vec<f32>),
+    /// Elements of [`DType::F64`].
     F64(Vec<f64>),
+    /// Elements of [`DType::F16`].
     F16(Vec<f16>),
+    /// Elements of [`DType::BF16`].
     BF16(Vec<bf16>),
+    /// Elements of [`DType::I8`].
     I8(Vec<i8>),
+    /// Elements of [`DType::U8`].
     U8(Vec<u8>),
+    /// Elements of [`DType::I16`].
     I16(Vec<i16>),
+    /// Elements of [`DType::U16`].
     U16(Vec<u16>),
+    /// Elements of [`DType::I32`].
     I32(Vec<i32>),
+    /// Elements of [`DType::U32`].
     U32(Vec<u32>),
+    /// Elements of [`DType::I64`].
     I64(Vec<i64>),
+    /// Elements of [`DType::U64`].
     U64(Vec<u64>),
+    /// Elements of [`DType::Bool`].
     Bool(Vec<bool>),
+    /// Elements of [`DType::String`].
     String(Vec<String>),
 }
 

@@ -29,7 +29,7 @@ pub struct Limits {
     pub dimensions: usize,
     /// Size of a pickle, bytes.
     pub pickle_bytes: u64,
-    /// Number of opcodes in a pickle.
+    /// Number of opcodes in a pickle, and of parts that its calls copy.
     pub pickle_opcodes: usize,
     /// Number of values, of stack slots and of memo slots of a pickle, each.
     pub pickle_values: usize,
@@ -49,7 +49,7 @@ impl Default for Limits {
             ratio_free_bytes: 256 << 20,
             dimensions: 32,
             pickle_bytes: 128 << 20,
-            pickle_opcodes: 16 << 20,
+            pickle_opcodes: 8 << 20,
             pickle_values: 2 << 20,
             pickle_depth: 64,
         }

@@ -16,8 +16,9 @@ use super::{Array, ArrayData, ArrayError, DType, FormatError, Limits};
 /// First bytes of an npy file.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// A text array of width 1 takes 24 times its file size in memory, so their number is bounded.
-const MAX_STRINGS: u64 = 4 << 20;
+/// Text of width 1 takes 24 times its file size in memory, so the number of text elements of a
+/// file is bounded.
+pub(super) const MAX_STRINGS: u64 = 4 << 20;
 
 /// Element layout of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +48,14 @@ struct Header {
     shape: Vec<usize>,
 }
 
-/// One array from the bytes of an npy file; `name` is used in errors.
+/// One array from the bytes of an npy file; `name` is used in errors. `strings_left` is how
+/// many text elements the file may still have.
 pub(super) fn parse(
     file: &Path,
     name: &str,
     bytes: &[u8],
     limits: &Limits,
+    strings_left: &mut u64,
 ) -> Result<Array, FormatError> {
     let fail = |source| FormatError::Array {
         file: file.to_path_buf(),
@@ -97,9 +100,10 @@ pub(super) fn parse(
             check_limit(
                 file,
                 format!("text array '{name}': elements"),
-                MAX_STRINGS,
+                *strings_left,
                 count as u64,
             )?;
+            *strings_left -= count as u64;
             let mut strings = reserve(file, name, count)?;
             for item in data.chunks_exact(size.max(1)) {
                 strings.push(text_of(item, element).map_err(fail)?);

@@ -31,6 +31,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<ArrayMap, FormatError> {
 pub fn parse(file: &Path, bytes: &[u8], limits: &Limits) -> Result<ArrayMap, FormatError> {
     let mut archive = Archive::open(file, bytes, limits)?;
     let mut map = ArrayMap::new(file);
+    let mut strings_left = npy::MAX_STRINGS;
     for member in archive.names().to_vec() {
         let Some(name) = member.strip_suffix(".npy") else {
             return Err(FormatError::Corrupt {
@@ -41,7 +42,8 @@ pub fn parse(file: &Path, bytes: &[u8], limits: &Limits) -> Result<ArrayMap, For
             });
         };
         let content = archive.read(&member, limits.entry_bytes)?;
-        map.insert(name, npy::parse(file, name, &content, limits)?)?;
+        let array = npy::parse(file, name, &content, limits, &mut strings_left)?;
+        map.insert(name, array)?;
     }
     Ok(map)
 }

@@ -33,13 +33,21 @@ pub struct StateDict {
 }
 
 /// An open checkpoint: its values, without the elements of its tensors.
-#[derive(Debug)]
 pub struct Checkpoint<'a> {
     file: PathBuf,
     bytes: Cow<'a, [u8]>,
     limits: Limits,
     prefix: String,
     root: PickleValue,
+}
+
+impl std::fmt::Debug for Checkpoint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("file", &self.file)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The dictionary being flattened.
@@ -80,7 +88,9 @@ impl<'a> Checkpoint<'a> {
         bytes: Cow<'a, [u8]>,
         limits: &Limits,
     ) -> Result<Checkpoint<'a>, FormatError> {
-        if super::sniff(file, &bytes)? != super::FileKind::Torch {
+        if !bytes.starts_with(super::ZIP_MAGIC) {
+            // Says what it is instead, unless it is safetensors.
+            super::sniff(file, &bytes)?;
             return Err(FormatError::Corrupt {
                 file: file.to_path_buf(),
                 place: "first bytes".to_owned(),
@@ -312,9 +322,9 @@ impl<'a> Checkpoint<'a> {
 }
 
 /// Nesting of dictionaries that is flattened; each level makes names longer.
-const MAX_NESTED_DICTS: usize = 8;
+const MAX_NESTED_DICTS: usize = 4;
 /// Longest key of a dictionary that is flattened, bytes.
-const MAX_KEY: usize = 1_024;
+const MAX_KEY: usize = 256;
 
 /// True for a dictionary of which at least one entry is a tensor.
 fn holds_tensors(value: &PickleValue) -> bool {

@@ -249,6 +249,15 @@ fn archives_that_are_not_checkpoints() {
         ("a/data.pkl", pickle.as_slice()),
         ("b/data.pkl", pickle.as_slice()),
     ];
+    let opened = |bytes: &[u8]| {
+        Checkpoint::parse(Path::new(FILE), bytes, &Limits::default())
+            .expect_err("not a checkpoint")
+            .to_string()
+    };
+    let npz = zip_of(&[("x.npy", &storage)], CompressionMethod::Stored);
+    assert!(opened(&npz).contains("expected one member data.pkl, found none"));
+    assert!(opened(b"12345678{}").contains("expected a PyTorch zip checkpoint"));
+    assert!(opened(b"text").contains("not a safetensors, npz or PyTorch"));
     refused(
         &zip_of(&two, CompressionMethod::Stored),
         &["one member data.pkl", "several"],
@@ -336,6 +345,37 @@ fn pickles_that_grow_or_nest() {
     let bytes = checkpoint_of(&laughs.raw(b".").0, &[]);
     let checkpoint = Checkpoint::parse(Path::new(FILE), &bytes, &Limits::default()).expect("ok");
     assert!(checkpoint.state_dict(&StateDict::default()).is_err());
+}
+
+#[test]
+fn copies_of_a_large_list_are_counted() {
+    // A list of a thousand in slot 0 and the name of a container in slot 1; then a container
+    // of the list again and again, at seven bytes each. The same for arguments and tensors.
+    let list = Pickle::new().raw(b"](").raw(&[b'N'; 1_000]).raw(b"eq\x00");
+    let deques = list.global("collections", "deque").raw(b"q\x01");
+    let deques = deques.raw(&b"h\x01h\x00\x85R0".repeat(10_000)).0;
+    let tuple = Pickle::new().raw(b"(").raw(&[b'N'; 1_000]).raw(b"tq\x00");
+    let inert = tuple.global("torch", "device").raw(b"q\x01");
+    let inert = inert.raw(&b"h\x01h\x00R0".repeat(10_000)).0;
+    let tensor = Pickle::new()
+        .raw(b"(")
+        .storage("FloatStorage", "0", 1)
+        .int(0);
+    let tensor = tensor.ints(&[1; 32]).ints(&[1; 32]).raw(b"tq\x00");
+    let tensors = tensor
+        .global("torch._utils", "_rebuild_tensor_v2")
+        .raw(b"q\x01");
+    let tensors = tensors.raw(&b"h\x01h\x00R0".repeat(200_000)).0;
+    for pickle in [deques, inert, tensors] {
+        refused(
+            &checkpoint_of(&pickle, &[]),
+            &[
+                "data.pkl at byte",
+                "parts copied by calls",
+                "at most 8388608",
+            ],
+        );
+    }
 }
 
 #[test]

@@ -40,10 +40,11 @@ const NUMBERS: [u64; 16] = [
     u64::MAX,
 ];
 
-/// One to four changes to a copy of `seed`; splices take from `other`.
+/// One to five changes to a copy of `seed`; splices take from `other`.
 fn mutate(random: &mut XorShift, seed: &[u8], other: &[u8]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
-    for _ in 0..=random.below(4) {
+    let changes = [1, 1, 1, 2, 3, 5][random.below(6)];
+    for _ in 0..changes {
         let at = random.below(bytes.len());
         match random.below(8) {
             0 | 1 => {

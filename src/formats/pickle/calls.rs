@@ -11,6 +11,9 @@ use super::{PickleValue, StorageKind, StorageRef, TensorRef};
 /// How often a rebuild function may wrap another.
 const MAX_NESTED_CALLS: usize = 4;
 
+/// What a tensor counts for in the bound of copied parts: about its size over an id's.
+const PARTS_OF_A_TENSOR: usize = 48;
+
 impl Machine<'_> {
     /// REDUCE, NEWOBJ and NEWOBJ_EX: a callable and its arguments are on the stack.
     pub(super) fn call(&mut self, opcode: u8) -> Result<(), FormatError> {
@@ -29,6 +32,7 @@ impl Machine<'_> {
             return Err(self.corrupt("arguments in a tuple", "another value"));
         };
         let mut items = items.clone();
+        self.charge(items.len())?;
         items.extend(keywords);
         let result = self.apply(&name, items, 0)?;
         self.push_id(result);
@@ -48,8 +52,10 @@ impl Machine<'_> {
                 arguments,
                 state: None,
             },
-            Callable::Tensor => self.tensor(name, &arguments, false)?,
-            Callable::TensorOfType => self.tensor(name, &arguments, true)?,
+            kind @ (Callable::Tensor | Callable::TensorOfType) => {
+                self.charge(PARTS_OF_A_TENSOR)?;
+                self.tensor(name, &arguments, kind == Callable::TensorOfType)?
+            }
             Callable::FirstArgument => {
                 let first = arguments.first().copied();
                 return first.ok_or_else(|| self.bad_arguments(name));
@@ -83,25 +89,27 @@ impl Machine<'_> {
         let Some(inner) = self.memory.items(*inner).map(<[Id]>::to_vec) else {
             return Err(self.bad_arguments(name));
         };
+        self.charge(inner.len())?;
         self.apply(&function, inner, nesting + 1)
     }
 
-    fn first_items(&self, name: &str, arguments: &[Id]) -> Result<Vec<Id>, FormatError> {
-        match arguments.first() {
-            None => Ok(Vec::new()),
-            Some(first) => self
-                .memory
-                .items(*first)
-                .map(<[Id]>::to_vec)
-                .ok_or_else(|| self.bad_arguments(name)),
-        }
+    fn first_items(&mut self, name: &str, arguments: &[Id]) -> Result<Vec<Id>, FormatError> {
+        let Some(first) = arguments.first() else {
+            return Ok(Vec::new());
+        };
+        let items = self.memory.items(*first).map(<[Id]>::to_vec);
+        let items = items.ok_or_else(|| self.bad_arguments(name))?;
+        self.charge(items.len())?;
+        Ok(items)
     }
 
-    fn dict_entries(&self, name: &str, arguments: &[Id]) -> Result<Vec<(Id, Id)>, FormatError> {
+    fn dict_entries(&mut self, name: &str, arguments: &[Id]) -> Result<Vec<(Id, Id)>, FormatError> {
         if let Some(first) = arguments.first()
             && let Some(Node::Dict(entries)) = self.memory.get(*first)
         {
-            return Ok(entries.clone());
+            let entries = entries.clone();
+            self.charge(entries.len())?;
+            return Ok(entries);
         }
         self.first_items(name, arguments)?
             .into_iter()

@@ -23,6 +23,7 @@ pub(super) struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    copied: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -42,6 +43,7 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            copied: 0,
         }
     }
 
@@ -85,6 +87,16 @@ impl<'a> Machine<'a> {
             None => Ok(()),
             Some((what, _)) => Err(self.over_limit(what, limit)),
         }
+    }
+
+    /// Accounts for parts that a call copies: a few bytes can have a large list copied again
+    /// and again.
+    pub(super) fn charge(&mut self, parts: usize) -> Result<(), FormatError> {
+        self.copied = self.copied.saturating_add(parts);
+        if self.copied > self.limits.pickle_opcodes {
+            return Err(self.over_limit("parts copied by calls", self.limits.pickle_opcodes));
+        }
+        Ok(())
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), FormatError> {

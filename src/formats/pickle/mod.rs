@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::{DType, FormatError, Limits};
 
 /// A value of a pickle. Containers are shared, so a clone is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum PickleValue {
     /// Python's `None`.
     None,
@@ -114,6 +114,13 @@ pub fn parse(
     limits: &Limits,
 ) -> Result<PickleValue, FormatError> {
     machine::Machine::new(file, place, bytes, limits).run()
+}
+
+// A description and not all parts: shared containers can print as exponentially many.
+impl std::fmt::Debug for PickleValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.describe())
+    }
 }
 
 impl PickleValue {
