@@ -87,28 +87,12 @@ impl Kernel for RooflineFma {
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
         let y = &mut operands.float_mut(0)?[..self.count as usize];
-        let iterations = self.iterations as usize;
-        let weight = iterations.saturating_mul(VALUES);
-        if wide_registers() {
-            // Two invocations at a time: 128 values keep more chains in flight than a core's
-            // multiply-add latency needs, and still fit thirty-two registers of 64 bytes.
-            for_each_weighted_row(
-                operands.parallel,
-                y,
-                2,
-                weight,
-                #[inline(always)]
-                |pair, out| self.chains::<T, 128>(2 * pair, out),
-            );
-        } else {
-            for_each_weighted_row(
-                operands.parallel,
-                y,
-                1,
-                weight,
-                #[inline(always)]
-                |index, out| self.chains::<T, 64>(index, out),
-            );
+        let parallel = operands.parallel;
+        // Sixteen registers of values: more chains in flight than a core's multiply-add latency needs.
+        match (wide_registers(), size_of::<T>()) {
+            (true, 4) => self.fill::<T, 256>(y, parallel),
+            (true, _) => self.fill::<T, 128>(y, parallel),
+            (false, _) => self.fill::<T, 64>(y, parallel),
         }
         Ok(())
     }
@@ -127,6 +111,20 @@ fn wide_registers() -> bool {
 }
 
 impl RooflineFma {
+    /// All results, `N / 64` invocations at a time.
+    fn fill<T: Real, const N: usize>(&self, y: &mut [T], parallel: bool) {
+        let weight = (self.iterations as usize).saturating_mul(VALUES);
+        let together = N / VALUES;
+        for_each_weighted_row(
+            parallel,
+            y,
+            together,
+            weight,
+            #[inline(always)]
+            |index, out| self.chains::<T, N>(index * together, out),
+        );
+    }
+
     /// Results of invocations from `first` on, `N / 64` of them or fewer.
     #[inline(always)]
     fn chains<T: Real, const N: usize>(&self, first: usize, out: &mut [T]) {
@@ -198,18 +196,5 @@ mod tests {
         }
         let addend = f32::INFINITY;
         assert_refuses(RooflineFma { addend, ..good }, "addend");
-    }
-
-    #[test]
-    #[ignore = "prints a rate; run by hand"]
-    fn peak() {
-        let kernel = RooflineFma::new(4096, 4000);
-        let mut y = vec![0.0f32; 4096];
-        for _ in 0..3 {
-            let start = std::time::Instant::now();
-            run(kernel, vec![View::FloatMut(&mut y)]).unwrap();
-            let seconds = start.elapsed().as_secs_f64();
-            println!("{:.1} GFLOP/s", kernel.cost().flops as f64 / seconds / 1e9);
-        }
     }
 }
