@@ -26,12 +26,16 @@ mod vectors;
 
 pub mod activation;
 pub mod categorical;
+pub mod argmax;
 pub mod copy;
 pub mod elementwise;
 pub mod layer_norm;
 pub mod matmul;
 pub mod philox;
+pub mod reduce;
 pub mod rms_norm;
+pub mod roofline_copy;
+pub mod roofline_fma;
 pub mod sim_norm;
 pub mod softmax;
 
@@ -39,7 +43,7 @@ pub use activations::Activation;
 pub use error::KernelError;
 pub use kernel::{Access, Capabilities, Cost, Element, Kernel, Launch, Operand, element_count};
 pub use operands::{Operands, View};
-pub use parallel::{for_each_row, simd};
+pub use parallel::{for_each_row, for_each_weighted_row, simd};
 pub use real::Real;
 pub use registry::{AnyKernel, KernelId};
 pub use shader::{compose, linear_workgroups};

@@ -19,11 +19,23 @@ pub fn for_each_row<T: Send>(
     row_length: usize,
     body: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
+    for_each_weighted_row(parallel, output, row_length, 1, body);
+}
+
+/// [`for_each_row`] for outputs that cost as much as `weight` plain elements each, such as sums.
+#[inline(always)]
+pub fn for_each_weighted_row<T: Send>(
+    parallel: bool,
+    output: &mut [T],
+    row_length: usize,
+    weight: usize,
+    body: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
     if row_length == 0 || output.is_empty() {
         return;
     }
     let threads = rayon::current_num_threads();
-    if !parallel || threads == 1 || output.len() < SERIAL_ELEMENTS {
+    if !parallel || threads == 1 || output.len().saturating_mul(weight) < SERIAL_ELEMENTS {
         simd(
             #[inline(always)]
             || {

@@ -127,13 +127,17 @@ macro_rules! registry {
 registry! {
     Activate = crate::activation::Activate,
     Categorical = crate::categorical::Categorical,
+    ArgMax = crate::argmax::ArgMax,
     CopyFloats = crate::copy::CopyFloats,
     CopyWords = crate::copy::CopyWords,
     Elementwise = crate::elementwise::Elementwise,
     LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
     Philox = crate::philox::Philox,
+    Reduce = crate::reduce::Reduce,
     RmsNorm = crate::rms_norm::RmsNorm,
+    RooflineCopy = crate::roofline_copy::RooflineCopy,
+    RooflineFma = crate::roofline_fma::RooflineFma,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
 }

@@ -15,6 +15,10 @@ const COMMON: &[(&str, &str)] = &[
     ),
     ("philox", include_str!("../../shaders/common/philox.wgsl")),
     (
+        "reduction_shape",
+        include_str!("../../shaders/common/reduction_shape.wgsl"),
+    ),
+    (
         "row_norm",
         include_str!("../../shaders/common/row_norm.wgsl"),
     ),

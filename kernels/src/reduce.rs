@@ -1,0 +1,492 @@
+//! Sums, means and extremes along one dimension.
+
+use crate::addressing::{reach, require_positive};
+use crate::lanes::{LANES, tree};
+use crate::{
+    Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
+    for_each_weighted_row, linear_workgroups,
+};
+use bytemuck::{Pod, Zeroable};
+use serde::Serialize;
+
+/// What a reduction computes, as a word that the shader branches on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, Serialize)]
+#[repr(transparent)]
+pub struct Reduction(u32);
+
+impl Reduction {
+    /// Compensated sum.
+    pub const SUM: Self = Self(0);
+    /// Compensated sum over the length.
+    pub const MEAN: Self = Self(1);
+    /// Largest element.
+    pub const MAX: Self = Self(2);
+    /// Smallest element.
+    pub const MIN: Self = Self(3);
+}
+
+/// Reduces the middle dimension of `x`, `[outer, length, inner]`, to `y`, `[outer, inner]`; both are
+/// contiguous.
+///
+/// Sums and means carry the rounding error of every addition along and add it at the end (Neumaier 1974;
+/// the error by Knuth's branch-free TwoSum). NaN among the elements gives NaN, in extremes too; the sign
+/// of an extreme that is zero is not defined.
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable, Serialize)]
+#[repr(C)]
+pub struct Reduce {
+    /// Outer dimension.
+    pub outer: u32,
+    /// Reduced dimension.
+    pub length: u32,
+    /// Inner dimension.
+    pub inner: u32,
+    /// First element of x.
+    pub x_offset: u32,
+    /// First element of y.
+    pub y_offset: u32,
+    /// What to compute.
+    pub operation: Reduction,
+}
+
+impl Reduce {
+    /// Reduction of `x`, `[outer, length, inner]`, from its first element on.
+    pub fn middle(operation: Reduction, outer: u32, length: u32, inner: u32) -> Self {
+        Self {
+            outer,
+            length,
+            inner,
+            x_offset: 0,
+            y_offset: 0,
+            operation,
+        }
+    }
+}
+
+/// Entry points of a reduction.
+pub(crate) const ENTRY_POINTS: &[&str] = &["direct", "wide"];
+
+/// Launch of a reduction of `[outer, length, inner]`. The choice depends on the reduced row alone, so that
+/// an example's result is the same in any batch.
+pub(crate) fn launch([outer, length, inner]: [u32; 3], capabilities: &Capabilities) -> Launch {
+    let outputs = element_count(&[outer, inner]);
+    // With many inner columns, neighbours read neighbouring elements; short rows are not worth sharing;
+    // software drivers emulate workgroup memory slowly.
+    if capabilities.software || inner >= 32 || length < 64 {
+        Launch {
+            entry_point: "direct",
+            workgroups: linear_workgroups(outputs, 64),
+        }
+    } else {
+        Launch {
+            entry_point: "wide",
+            workgroups: linear_workgroups(outputs, 1),
+        }
+    }
+}
+
+impl Kernel for Reduce {
+    const NAME: &'static str = "reduce";
+    const SHADER: &'static str = include_str!("../../shaders/reduce.wgsl");
+    const ENTRY_POINTS: &'static [&'static str] = ENTRY_POINTS;
+    const OPERANDS: &'static [Operand] = &[Operand::input("x"), Operand::output("y")];
+
+    fn check(&self) -> Result<(), KernelError> {
+        require_positive(
+            Self::NAME,
+            &[
+                ("outer", self.outer),
+                ("length", self.length),
+                ("inner", self.inner),
+            ],
+        )?;
+        if self.operation.0 > Reduction::MIN.0 {
+            return Err(KernelError::parameter(
+                Self::NAME,
+                "operation",
+                "0..=3",
+                self.operation.0,
+            ));
+        }
+        Ok(())
+    }
+
+    fn extents(&self) -> Vec<usize> {
+        extents(
+            [self.outer, self.length, self.inner],
+            self.x_offset,
+            self.y_offset,
+        )
+    }
+
+    fn cost(&self) -> Cost {
+        let outputs = element_count(&[self.outer, self.inner]) as u64;
+        let elements = element_count(&[self.outer, self.length, self.inner]) as u64;
+        // A TwoSum is six additions, and one more gathers its error; an extreme is one comparison.
+        let flops = match self.operation {
+            Reduction::SUM => elements.saturating_mul(7).saturating_add(outputs),
+            Reduction::MEAN => elements
+                .saturating_mul(7)
+                .saturating_add(outputs.saturating_mul(2)),
+            _ => elements,
+        };
+        Cost {
+            flops,
+            bytes: elements.saturating_add(outputs).saturating_mul(4),
+        }
+    }
+
+    fn launch(&self, capabilities: &Capabilities) -> Launch {
+        launch([self.outer, self.length, self.inner], capabilities)
+    }
+
+    fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
+        let x = &operands.float(0)?[self.x_offset as usize..];
+        let (length, inner) = (self.length as usize, self.inner as usize);
+        let start = self.y_offset as usize;
+        let outputs = element_count(&[self.outer, self.inner]);
+        let y = &mut operands.float_mut(1)?[start..start + outputs];
+        let divisor = match self.operation {
+            Reduction::MEAN => T::from_f64(length as f64),
+            _ => T::ONE,
+        };
+        match self.operation {
+            Reduction::MAX => fold(
+                x,
+                y,
+                length,
+                inner,
+                operands.parallel,
+                Extreme::<T, true>::new,
+            ),
+            Reduction::MIN => fold(
+                x,
+                y,
+                length,
+                inner,
+                operands.parallel,
+                Extreme::<T, false>::new,
+            ),
+            _ => fold(x, y, length, inner, operands.parallel, || {
+                Sums::new(divisor)
+            }),
+        }
+        Ok(())
+    }
+}
+
+/// Extents of x, `[outer, length, inner]`, and y, `[outer, inner]`.
+pub(crate) fn extents([outer, length, inner]: [u32; 3], x: u32, y: u32) -> Vec<usize> {
+    let contiguous = |offset: u32, count: usize| {
+        let first = reach(offset as usize, &[]) - 1;
+        first.saturating_add(count)
+    };
+    vec![
+        contiguous(x, element_count(&[outer, length, inner])),
+        contiguous(y, element_count(&[outer, inner])),
+    ]
+}
+
+/// Lanes of running results.
+trait Lanes<T> {
+    /// Adds one element to each of the first `line.len()` lanes.
+    #[inline(always)]
+    fn add(&mut self, line: &[T]) {
+        // A full line has a length that the compiler knows, and its loop needs no remainder.
+        match <&[T; LANES]>::try_from(line) {
+            Ok(full) => self.add_line(full),
+            Err(_) => self.add_line(line),
+        }
+    }
+    /// What `add` does, for a line of any length.
+    fn add_line(&mut self, line: &[T]);
+    /// Result of every lane.
+    fn results(self) -> [T; LANES];
+    /// Result of all lanes together.
+    fn total(self) -> T;
+}
+
+/// Fills y: the lanes are neighbouring columns, or the interleaved parts of a row where there is one column.
+#[inline(always)]
+fn fold<T: Real, L: Lanes<T>>(
+    x: &[T],
+    y: &mut [T],
+    length: usize,
+    inner: usize,
+    parallel: bool,
+    lanes: impl Fn() -> L + Send + Sync,
+) {
+    if inner == 1 {
+        for_each_weighted_row(
+            parallel,
+            y,
+            1,
+            length,
+            #[inline(always)]
+            |row, out| {
+                let mut state = lanes();
+                for line in x[row * length..][..length].chunks(LANES) {
+                    state.add(line);
+                }
+                out.fill(state.total());
+            },
+        );
+        return;
+    }
+    for_each_weighted_row(
+        parallel,
+        y,
+        LANES,
+        length,
+        #[inline(always)]
+        |block, out| {
+            let mut position = block * LANES;
+            let mut rest = out;
+            while !rest.is_empty() {
+                let (example, column) = (position / inner, position % inner);
+                let (columns, tail) = rest.split_at_mut((inner - column).min(rest.len()));
+                let mut state = lanes();
+                let first = example * length * inner + column;
+                for i in 0..length {
+                    state.add(&x[first + i * inner..][..columns.len()]);
+                }
+                columns.copy_from_slice(&state.results()[..columns.len()]);
+                position += columns.len();
+                rest = tail;
+            }
+        },
+    );
+}
+
+/// Compensated sums: value and gathered error of every lane.
+struct Sums<T> {
+    sums: [T; LANES],
+    errors: [T; LANES],
+    divisor: T,
+}
+
+/// a + b and its rounding error, exactly (Knuth, TAOCP 2, 4.2.2, theorem B).
+#[inline(always)]
+fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
+    let sum = a + b;
+    let b_part = sum - a;
+    (sum, (a - (sum - b_part)) + (b - b_part))
+}
+
+impl<T: Real> Sums<T> {
+    #[inline(always)]
+    fn new(divisor: T) -> Self {
+        Self {
+            sums: [T::ZERO; LANES],
+            errors: [T::ZERO; LANES],
+            divisor,
+        }
+    }
+
+    #[inline(always)]
+    fn finish(sum: T, error: T, divisor: T) -> T {
+        // An infinite sum has an undefined error; the sum itself is right.
+        let total = if error.is_finite() { sum + error } else { sum };
+        total / divisor
+    }
+}
+
+impl<T: Real> Lanes<T> for Sums<T> {
+    #[inline(always)]
+    fn add_line(&mut self, line: &[T]) {
+        let lanes = self.sums.iter_mut().zip(&mut self.errors);
+        for ((sum, gathered), v) in lanes.zip(line) {
+            let (next, error) = two_sum(*sum, *v);
+            *sum = next;
+            *gathered += error;
+        }
+    }
+
+    #[inline(always)]
+    fn results(self) -> [T; LANES] {
+        std::array::from_fn(|l| Self::finish(self.sums[l], self.errors[l], self.divisor))
+    }
+
+    #[inline(always)]
+    fn total(self) -> T {
+        let lanes: [(T, T); LANES] = std::array::from_fn(|l| (self.sums[l], self.errors[l]));
+        let (sum, error) = tree(lanes, |a, b| {
+            let (sum, error) = two_sum(a.0, b.0);
+            (sum, a.1 + b.1 + error)
+        });
+        Self::finish(sum, error, self.divisor)
+    }
+}
+
+/// Largest (`MAX`) or smallest elements; NaN stays once met.
+struct Extreme<T, const MAX: bool>([T; LANES]);
+
+impl<T: Real, const MAX: bool> Extreme<T, MAX> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self([if MAX { T::NEG_INFINITY } else { T::INFINITY }; LANES])
+    }
+
+    #[inline(always)]
+    fn keep(kept: T, new: T) -> T {
+        let better = if MAX { new > kept } else { new < kept };
+        if better | new.is_nan() { new } else { kept }
+    }
+}
+
+impl<T: Real, const MAX: bool> Lanes<T> for Extreme<T, MAX> {
+    #[inline(always)]
+    fn add_line(&mut self, line: &[T]) {
+        for (kept, v) in self.0.iter_mut().zip(line) {
+            *kept = Self::keep(*kept, *v);
+        }
+    }
+
+    #[inline(always)]
+    fn results(self) -> [T; LANES] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn total(self) -> T {
+        tree(self.0, Self::keep)
+    }
+}
+
+/// Largest element of a row, NaN if there is one.
+#[inline(always)]
+pub(crate) fn largest<T: Real>(row: &[T]) -> T {
+    let mut state = Extreme::<T, true>::new();
+    for line in row.chunks(LANES) {
+        state.add(line);
+    }
+    state.total()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reduce, Reduction};
+    use crate::test_support::{assert_close, assert_refuses, numbers, run};
+    use crate::{Kernel, View};
+
+    const ALL: [Reduction; 4] = [
+        Reduction::SUM,
+        Reduction::MEAN,
+        Reduction::MAX,
+        Reduction::MIN,
+    ];
+
+    fn reduce(kernel: Reduce, x: &[f32]) -> Vec<f32> {
+        let mut y = vec![3.0f32; kernel.extents()[1]];
+        run(kernel, vec![View::Float(x), View::FloatMut(&mut y)]).unwrap();
+        y
+    }
+
+    fn reference(k: &Reduce, x: &[f32]) -> Vec<f64> {
+        let (length, inner) = (k.length as usize, k.inner as usize);
+        let mut y = vec![3.0; k.y_offset as usize];
+        for o in 0..k.outer as usize {
+            for i in 0..inner {
+                let values = (0..length)
+                    .map(|l| f64::from(x[k.x_offset as usize + (o * length + l) * inner + i]));
+                y.push(match k.operation {
+                    Reduction::SUM => values.sum(),
+                    Reduction::MEAN => values.sum::<f64>() / length as f64,
+                    Reduction::MAX => values.fold(f64::MIN, f64::max),
+                    _ => values.fold(f64::MAX, f64::min),
+                });
+            }
+        }
+        y
+    }
+
+    #[test]
+    fn matches_the_formula() {
+        let shapes = [
+            (1, 1, 1),
+            (3, 33, 1),
+            (5, 7, 3),
+            (2, 65, 31),
+            (1, 19, 97),
+            (700, 61, 1),
+            (1, 40_001, 2),
+        ];
+        for (outer, length, inner) in shapes {
+            for operation in ALL {
+                let kernel = Reduce {
+                    x_offset: 2,
+                    y_offset: 1,
+                    ..Reduce::middle(operation, outer, length, inner)
+                };
+                let x = numbers(kernel.extents()[0], 6);
+                let expected = reference(&kernel, &x);
+                assert_close(&reduce(kernel, &x), &expected, 2e-7, "reduce");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_compensated() {
+        // A plain f32 sum of these loses the small terms that meet a one: all of them in columns. The
+        // gathered error is itself a plain sum, here of 100,000 equal terms, hence the tolerance.
+        for inner in [1usize, 5] {
+            let mut x = vec![1.0f32; inner];
+            x.extend(vec![2e-8f32; 100_000 * inner]);
+            x.extend(vec![-1.0f32; inner]);
+            let kernel = Reduce::middle(Reduction::SUM, 1, 100_002, inner as u32);
+            for sum in reduce(kernel, &x) {
+                assert!((sum - 2e-3).abs() < 5e-6, "{sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn infinities_and_nan() {
+        let top = f32::INFINITY;
+        let one = |operation, x: &[f32]| {
+            let length = x.len() as u32;
+            reduce(Reduce::middle(operation, 1, length, 1), x)[0]
+        };
+        assert_eq!(one(Reduction::SUM, &[1.0, top, 2.0]), top);
+        assert_eq!(one(Reduction::MEAN, &[1.0, -top]), -top);
+        assert!(one(Reduction::SUM, &[top, -top]).is_nan());
+        assert_eq!(one(Reduction::MAX, &[-top, -top]), -top);
+        assert_eq!(one(Reduction::MIN, &[top, top]), top);
+        for position in 0..40 {
+            let mut x = numbers(40, 1);
+            x[position] = f32::NAN;
+            for operation in ALL {
+                assert!(one(operation, &x).is_nan(), "{operation:?} {position}");
+                let columns = Reduce::middle(operation, 1, 20, 2);
+                let y = reduce(columns, &x);
+                assert!(y[position % 2].is_nan() && !y[1 - position % 2].is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn an_example_does_not_depend_on_its_batch() {
+        for inner in [1u32, 3, 40] {
+            let (outer, length) = (90u32, 101u32);
+            let each = (length * inner) as usize;
+            let x = numbers(outer as usize * each, 8);
+            let all = reduce(Reduce::middle(Reduction::SUM, outer, length, inner), &x);
+            for (x, y) in x.chunks(each).zip(all.chunks(inner as usize)) {
+                assert_eq!(
+                    reduce(Reduce::middle(Reduction::SUM, 1, length, inner), x),
+                    y
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn bad_parameters_and_cost() {
+        let good = Reduce::middle(Reduction::MAX, 2, 5, 3);
+        good.check().unwrap();
+        assert_eq!((good.cost().flops, good.cost().bytes), (30, 36 * 4));
+        assert_refuses(Reduce { outer: 0, ..good }, "outer");
+        assert_refuses(Reduce { length: 0, ..good }, "length");
+        assert_refuses(Reduce { inner: 0, ..good }, "inner");
+        assert_refuses(Reduce::middle(Reduction(4), 1, 1, 1), "operation");
+    }
+}
