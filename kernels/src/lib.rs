@@ -25,8 +25,8 @@ mod test_support;
 mod vectors;
 
 pub mod activation;
-pub mod categorical;
 pub mod argmax;
+pub mod categorical;
 pub mod copy;
 pub mod elementwise;
 pub mod layer_norm;

@@ -126,8 +126,8 @@ macro_rules! registry {
 
 registry! {
     Activate = crate::activation::Activate,
-    Categorical = crate::categorical::Categorical,
     ArgMax = crate::argmax::ArgMax,
+    Categorical = crate::categorical::Categorical,
     CopyFloats = crate::copy::CopyFloats,
     CopyWords = crate::copy::CopyWords,
     Elementwise = crate::elementwise::Elementwise,
