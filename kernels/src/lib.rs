@@ -31,9 +31,12 @@ pub mod elementwise;
 pub mod layer_norm;
 pub mod matmul;
 pub mod philox;
+pub mod physics_override;
+pub mod remask_bernoulli;
 pub mod rms_norm;
 pub mod sim_norm;
 pub mod softmax;
+pub mod unmask_top;
 
 pub use activations::Activation;
 pub use error::KernelError;

@@ -74,7 +74,10 @@ impl Kernel for PhysicsOverride {
             if element_count(&[self.batch, width]) > u32::MAX as usize {
                 let expected = "at most 2^32 - 1 elements in all";
                 return Err(KernelError::parameter(
-                    Self::NAME, parameter, expected, width,
+                    Self::NAME,
+                    parameter,
+                    expected,
+                    width,
                 ));
             }
         }
@@ -95,7 +98,10 @@ impl Kernel for PhysicsOverride {
         let hazards = element_count(&[self.batch, self.directions]) as u64;
         Cost {
             flops: 0,
-            bytes: tested.saturating_mul(3).saturating_add(hazards).saturating_mul(4),
+            bytes: tested
+                .saturating_mul(3)
+                .saturating_add(hazards)
+                .saturating_mul(4),
         }
     }
 
@@ -120,7 +126,10 @@ impl Kernel for PhysicsOverride {
         for ((confidence, prediction), hazards) in rows {
             let tested = confidence.iter_mut().zip(prediction);
             for (confidence, &token) in tested.take(self.positions as usize) {
-                if hazards.get(token as usize).is_some_and(|&hazard| hazard != 0) {
+                if hazards
+                    .get(token as usize)
+                    .is_some_and(|&hazard| hazard != 0)
+                {
                     *confidence = T::from_f32(self.value);
                 }
             }
@@ -178,10 +187,22 @@ mod tests {
         for bad in [
             PhysicsOverride { batch: 0, ..good },
             PhysicsOverride { length: 0, ..good },
-            PhysicsOverride { positions: 0, ..good },
-            PhysicsOverride { directions: 0, ..good },
-            PhysicsOverride { batch: u32::MAX, ..good },
-            PhysicsOverride { directions: u32::MAX, ..good },
+            PhysicsOverride {
+                positions: 0,
+                ..good
+            },
+            PhysicsOverride {
+                directions: 0,
+                ..good
+            },
+            PhysicsOverride {
+                batch: u32::MAX,
+                ..good
+            },
+            PhysicsOverride {
+                directions: u32::MAX,
+                ..good
+            },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

@@ -133,7 +133,10 @@ registry! {
     LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
     Philox = crate::philox::Philox,
+    PhysicsOverride = crate::physics_override::PhysicsOverride,
+    RemaskBernoulli = crate::remask_bernoulli::RemaskBernoulli,
     RmsNorm = crate::rms_norm::RmsNorm,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
+    UnmaskTop = crate::unmask_top::UnmaskTop,
 }

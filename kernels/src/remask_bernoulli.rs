@@ -326,7 +326,9 @@ impl Kernel for RemaskBernoulli {
             let outputs = Row {
                 tokens,
                 psi,
-                trace: planes.each_mut().map(|plane| plane.next().unwrap_or_default()),
+                trace: planes
+                    .each_mut()
+                    .map(|plane| plane.next().unwrap_or_default()),
             };
             self.row(schedule, &inputs, outputs);
         }

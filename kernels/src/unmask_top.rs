@@ -1,10 +1,10 @@
 //! Commitment of the surest tokens, and remasking.
 
+use crate::categorical::NO_TOKEN;
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
     linear_workgroups,
 };
-use crate::categorical::NO_TOKEN;
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 

@@ -94,13 +94,20 @@ fn reference(case: &Case, row: usize, i: usize) -> (f64, f64) {
     let sigma = if case.kernel.strategy == RemaskStrategy::CONFIDENCE {
         let weight = |j: usize| (-f64::from(case.psi[row * length + j])).exp();
         let total: f64 = (0..length).filter(|&j| shares(j)).map(weight).sum();
-        if shares(i) { 0.6 * weight(i) / total } else { 0.0 }
+        if shares(i) {
+            0.6 * weight(i) / total
+        } else {
+            0.0
+        }
     } else if free {
         0.6
     } else {
         0.0
     };
-    (sigma, ((0.5 - (1.0 - sigma) * 0.4) / 0.6f64).clamp(0.0, 1.0))
+    (
+        sigma,
+        ((0.5 - (1.0 - sigma) * 0.4) / 0.6f64).clamp(0.0, 1.0),
+    )
 }
 
 #[test]
@@ -153,7 +160,10 @@ fn a_row_does_not_depend_on_its_batch() {
     for row in 0..6 {
         let part = |x: &[f32], width: usize| x[row * width..(row + 1) * width].to_vec();
         let alone = Case {
-            kernel: RemaskBernoulli { batch: 1, ..case.kernel },
+            kernel: RemaskBernoulli {
+                batch: 1,
+                ..case.kernel
+            },
             tokens: case.tokens[row * 67..][..67].to_vec(),
             psi: part(&case.psi, 67),
             prediction: case.prediction[row * 67..][..67].to_vec(),
@@ -216,7 +226,13 @@ fn refuses_what_it_is_not_defined_for() {
     let good = RemaskBernoulli::new(2, 64, MASK, 5, RemaskStrategy::CONSTANT);
     assert!(good.check().is_ok());
     assert_refuses(RemaskBernoulli { batch: 0, ..good }, "batch");
-    assert_refuses(RemaskBernoulli { batch: u32::MAX, ..good }, "batch");
+    assert_refuses(
+        RemaskBernoulli {
+            batch: u32::MAX,
+            ..good
+        },
+        "batch",
+    );
     assert_refuses(RemaskBernoulli { length: 0, ..good }, "length");
     let mask_token = NO_TOKEN;
     assert_refuses(RemaskBernoulli { mask_token, ..good }, "mask_token");

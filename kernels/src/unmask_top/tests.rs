@@ -60,8 +60,16 @@ impl Case {
             View::Word(&self.prediction),
             View::Float(&self.confidence),
             View::Float(&self.schedule),
-            if has(UnmaskTop::REMASK) { View::Float(&self.uniforms) } else { View::Absent },
-            if has(UnmaskTop::LOCKED) { View::Word(&self.locked) } else { View::Absent },
+            if has(UnmaskTop::REMASK) {
+                View::Float(&self.uniforms)
+            } else {
+                View::Absent
+            },
+            if has(UnmaskTop::LOCKED) {
+                View::Word(&self.locked)
+            } else {
+                View::Absent
+            },
             if has(UnmaskTop::DECISION) {
                 View::WordMut(&mut outcome.decision)
             } else {
@@ -96,7 +104,11 @@ fn commits_the_surest_and_remasks_by_probability() {
                     })
                     .count();
                 let commits = case.tokens[at] == MASK && ahead < wanted as usize;
-                let unmasked = if commits { case.prediction[at] } else { case.tokens[at] };
+                let unmasked = if commits {
+                    case.prediction[at]
+                } else {
+                    case.tokens[at]
+                };
                 let chance = match strategy {
                     RemaskStrategy::CONFIDENCE => 0.4 * (1.0 - case.confidence[at]),
                     _ => 0.4,
@@ -120,7 +132,14 @@ fn counts_alone_are_the_greedy_sampler() {
     let found = case.run();
     for (at, token) in found.tokens.iter().enumerate() {
         let before = case.tokens[at];
-        assert_eq!(*token, if before == MASK { case.prediction[at] } else { before });
+        assert_eq!(
+            *token,
+            if before == MASK {
+                case.prediction[at]
+            } else {
+                before
+            }
+        );
     }
     assert!(found.decision.iter().all(|&d| d == 99));
 }
@@ -145,10 +164,28 @@ fn refuses_what_it_is_not_defined_for() {
     let good = UnmaskTop::greedy(2, 64, MASK, 5);
     assert!(good.check().is_ok());
     assert_refuses(UnmaskTop { batch: 0, ..good }, "batch");
-    assert_refuses(UnmaskTop { batch: u32::MAX, ..good }, "batch");
+    assert_refuses(
+        UnmaskTop {
+            batch: u32::MAX,
+            ..good
+        },
+        "batch",
+    );
     assert_refuses(UnmaskTop { length: 0, ..good }, "length");
-    assert_refuses(UnmaskTop { length: 4097, ..good }, "length");
-    assert_refuses(UnmaskTop { mask_token: 1 << 24, ..good }, "mask_token");
+    assert_refuses(
+        UnmaskTop {
+            length: 4097,
+            ..good
+        },
+        "length",
+    );
+    assert_refuses(
+        UnmaskTop {
+            mask_token: 1 << 24,
+            ..good
+        },
+        "mask_token",
+    );
     assert_refuses(UnmaskTop { steps: 0, ..good }, "steps");
     assert_refuses(good.at_step(5), "step");
     assert_refuses(UnmaskTop { flags: 16, ..good }, "flags");
