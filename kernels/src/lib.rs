@@ -33,11 +33,14 @@ pub mod layer_norm;
 pub mod matmul;
 pub mod philox;
 pub mod reduce;
+pub mod physics_override;
+pub mod remask_bernoulli;
 pub mod rms_norm;
 pub mod roofline_copy;
 pub mod roofline_fma;
 pub mod sim_norm;
 pub mod softmax;
+pub mod unmask_top;
 
 pub use activations::Activation;
 pub use error::KernelError;

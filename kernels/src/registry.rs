@@ -135,9 +135,12 @@ registry! {
     MatMul = crate::matmul::MatMul,
     Philox = crate::philox::Philox,
     Reduce = crate::reduce::Reduce,
+    PhysicsOverride = crate::physics_override::PhysicsOverride,
+    RemaskBernoulli = crate::remask_bernoulli::RemaskBernoulli,
     RmsNorm = crate::rms_norm::RmsNorm,
     RooflineCopy = crate::roofline_copy::RooflineCopy,
     RooflineFma = crate::roofline_fma::RooflineFma,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
+    UnmaskTop = crate::unmask_top::UnmaskTop,
 }
