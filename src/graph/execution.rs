@@ -3,7 +3,7 @@
 use super::cpu::CpuArena;
 use super::gpu::GpuArena;
 use super::plan::{Constants, PlanInner};
-use super::{GraphError, Plan, TensorId, TensorKind};
+use super::{GraphError, Plan, TensorId};
 use attractor_kernels::{Element, Real};
 use std::sync::Arc;
 use std::time::Instant;
@@ -122,7 +122,7 @@ impl Execution {
 
     fn check_readable(&self, id: TensorId) -> Result<(), GraphError> {
         let tensor = self.plan.graph.tensor(id);
-        if tensor.kind == TensorKind::Output {
+        if tensor.kind.is_readable() {
             return Ok(());
         }
         Err(GraphError::Access {

@@ -108,13 +108,14 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
             if tensor.kind == TensorKind::Constant {
                 return None;
             }
-            let host_reads = tensor.kind == TensorKind::Output;
+            let host_reads = tensor.kind.is_readable();
+            let host_writes = tensor.kind.is_written_by_host();
             let (mut first, mut last) = match (touches.first(), touches.last()) {
                 (Some(first), Some(last)) => (first.0, last.0),
-                _ if host_reads || tensor.kind == TensorKind::Input => (0, 0),
+                _ if host_reads || host_writes => (0, 0),
                 _ => return None,
             };
-            if tensor.kind == TensorKind::Input {
+            if host_writes {
                 first = 0;
             }
             let in_loop = |position: usize| (loop_start..loop_end).contains(&position);
@@ -122,7 +123,7 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
             if let Some((_, overwrites)) = looped.first() {
                 // A value that enters the loop from outside, or is carried from one step to the next,
                 // or leaves the loop, must survive every step in full.
-                let carried = first < loop_start || tensor.kind == TensorKind::Input || !overwrites;
+                let carried = first < loop_start || host_writes || !overwrites;
                 if carried || partial(graph, index) {
                     first = first.min(loop_start);
                     last = last.max(loop_end.saturating_sub(1));

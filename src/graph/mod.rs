@@ -38,6 +38,20 @@ pub enum TensorKind {
     Intermediate,
     /// Kept until the end of the run, so that the host can read it.
     Output,
+    /// Written by the host before the run and readable after it: the state of an orbit.
+    State,
+}
+
+impl TensorKind {
+    /// Whether the host may read the tensor after a run.
+    pub fn is_readable(self) -> bool {
+        matches!(self, Self::Output | Self::State)
+    }
+
+    /// Whether the host writes the tensor before a run.
+    pub fn is_written_by_host(self) -> bool {
+        matches!(self, Self::Input | Self::State)
+    }
 }
 
 /// A tensor: a name, a shape in elements, an element kind.

@@ -1,6 +1,16 @@
 //! What a step does beside the network: schedules, sampling, unmasking and remasking.
 
+mod chunks;
+mod forward;
+mod observations;
+mod planner;
 pub mod schedule;
 mod settings;
+mod step;
+mod tables;
 
+pub use forward::{Activation, ForwardRequest};
+pub use observations::{Draws, Observations, PlanRequest, PlannerReport, Plans, Recorded, Trace};
+pub use planner::{Planner, PlannerError};
 pub use settings::{RemaskStrategy, SamplerKind, SamplerSettings, SettingsError};
+pub use tables::StepTables;

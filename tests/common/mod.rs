@@ -47,7 +47,7 @@ pub fn run_at(
         .map(|(operand, array)| {
             let kind = match operand.access {
                 Access::Read => TensorKind::Input,
-                _ => TensorKind::Output,
+                _ => TensorKind::State,
             };
             match array {
                 Array::Float(values) => Some(graph.float(operand.name, &[values.len()], kind)),

@@ -80,11 +80,15 @@ pub fn build(
         batch,
         rows,
     };
-    let x = builder.graph.rows("act.transformer_in", batch, config.tokens(), e);
+    let x = builder
+        .graph
+        .rows("act.transformer_in", batch, config.tokens(), e);
     builder.local_stream(weights, local, x.part(0, 1));
     let streams = weights.global.as_ref().map(|global| {
         let shape = [batch, config.map_h, config.map_w];
-        let input = builder.graph.word("in.global_obs", &shape, TensorKind::Input);
+        let input = builder
+            .graph
+            .word("in.global_obs", &shape, TensorKind::Input);
         let goal = builder.global_stream(global, input, x.part(1, config.n_global_tokens));
         (input, goal)
     });
@@ -94,9 +98,13 @@ pub fn build(
         x = builder.block(block, index, x);
     }
     let actions = builder.actions(x);
-    let logits = builder.graph.rows("out.actions", batch, config.seq_len, config.action_dim);
+    let logits = builder
+        .graph
+        .rows("out.actions", batch, config.seq_len, config.action_dim);
     let head = builder.affine(&weights.head);
-    builder.graph.linear(Phase::Step, "head", actions, head, logits);
+    builder
+        .graph
+        .linear(Phase::Step, "head", actions, head, logits);
     DenoiserTensors {
         local,
         global: streams.map(|(input, _)| input),
@@ -146,9 +154,23 @@ impl Builder<'_> {
         (self.constant(&weight), self.constant(&bias))
     }
 
-    fn glyphs(&mut self, label: &str, table: &Weight, ids: TensorId, cells: usize, channels: usize) -> RowSpan {
-        let out = self.graph.rows(format!("{label}.out"), self.batch, cells, channels);
-        let kernel = Embedding::lookup(size(self.batch), size(cells), size(channels), size(GLYPH_ROWS));
+    fn glyphs(
+        &mut self,
+        label: &str,
+        table: &Weight,
+        ids: TensorId,
+        cells: usize,
+        channels: usize,
+    ) -> RowSpan {
+        let out = self
+            .graph
+            .rows(format!("{label}.out"), self.batch, cells, channels);
+        let kernel = Embedding::lookup(
+            size(self.batch),
+            size(cells),
+            size(channels),
+            size(GLYPH_ROWS),
+        );
         let table = self.constant(table);
         let operands = [Some(ids), Some(table), None, None, None, Some(out.tensor)];
         self.graph.push(Phase::Once, label, kernel, &operands);
@@ -156,7 +178,14 @@ impl Builder<'_> {
     }
 
     /// A square convolution with GELU; `image` is (rows, columns) of `x`.
-    fn convolution(&mut self, name: &str, affine: &Affine, x: RowSpan, image: (usize, usize), stride: usize) -> (RowSpan, (usize, usize)) {
+    fn convolution(
+        &mut self,
+        name: &str,
+        affine: &Affine,
+        x: RowSpan,
+        image: (usize, usize),
+        stride: usize,
+    ) -> (RowSpan, (usize, usize)) {
         let (out_channels, side) = (affine.weight.shape[0], affine.weight.shape[1]);
         let kernel = Conv2d {
             stride: size(stride),
@@ -171,7 +200,9 @@ impl Builder<'_> {
             )
         };
         let after = (image.0.div_ceil(stride), image.1.div_ceil(stride));
-        let out = self.graph.rows(name, self.batch, after.0 * after.1, out_channels);
+        let out = self
+            .graph
+            .rows(name, self.batch, after.0 * after.1, out_channels);
         let (weight, bias) = self.affine(affine);
         let operands = [Some(x.tensor), Some(weight), Some(bias), Some(out.tensor)];
         self.graph.push(Phase::Once, name, kernel, &operands);
@@ -182,8 +213,15 @@ impl Builder<'_> {
     fn local_stream(&mut self, weights: &DenoiserWeights, local: TensorId, token: RowSpan) {
         let side = self.config.crop_size;
         let cells = side * side;
-        let x = self.glyphs("local.embedding", &weights.embedding, local, cells, LOCAL_CHANNELS[0]);
-        let (x, image) = self.convolution("act.local_conv1_gelu", &weights.conv1, x, (side, side), 1);
+        let x = self.glyphs(
+            "local.embedding",
+            &weights.embedding,
+            local,
+            cells,
+            LOCAL_CHANNELS[0],
+        );
+        let (x, image) =
+            self.convolution("act.local_conv1_gelu", &weights.conv1, x, (side, side), 1);
         let (x, _) = self.convolution("act.local_conv2_gelu", &weights.conv2, x, image, 1);
         // Channels last throughout: the flattened crop is [cells, channels], and so is the weight.
         let flat = RowSpan {
@@ -193,16 +231,30 @@ impl Builder<'_> {
             ..x
         };
         let affine = self.affine(&weights.local_proj);
-        self.graph.linear(Phase::Once, "local.projection", flat, affine, token);
+        self.graph
+            .linear(Phase::Once, "local.projection", flat, affine, token);
     }
 
     /// Level to eight gated tokens; returns the staircase prediction, which reads them ungated.
-    fn global_stream(&mut self, weights: &GlobalWeights, global: TensorId, tokens: RowSpan) -> TensorId {
+    fn global_stream(
+        &mut self,
+        weights: &GlobalWeights,
+        global: TensorId,
+        tokens: RowSpan,
+    ) -> TensorId {
         let (h, w) = (self.config.map_h, self.config.map_w);
-        let x = self.glyphs("global.embedding", &weights.embedding, global, h * w, GLOBAL_CHANNELS[0]);
+        let x = self.glyphs(
+            "global.embedding",
+            &weights.embedding,
+            global,
+            h * w,
+            GLOBAL_CHANNELS[0],
+        );
         let (x, image) = self.convolution("act.global_conv1_gelu", &weights.conv1, x, (h, w), 2);
         let (x, image) = self.convolution("act.global_conv2_gelu", &weights.conv2, x, image, 2);
-        let pooled = self.graph.rows("act.global_pool", self.batch, 8, GLOBAL_CHANNELS[2]);
+        let pooled = self
+            .graph
+            .rows("act.global_pool", self.batch, 8, GLOBAL_CHANNELS[2]);
         let pool = AdaptiveAveragePool {
             batch: size(self.batch),
             height: size(image.0),
@@ -211,28 +263,57 @@ impl Builder<'_> {
             out_height: 2,
             out_width: 4,
         };
-        self.graph.push(Phase::Once, "global.pool", pool, &[Some(x.tensor), Some(pooled.tensor)]);
+        self.graph.push(
+            Phase::Once,
+            "global.pool",
+            pool,
+            &[Some(x.tensor), Some(pooled.tensor)],
+        );
         let (batch, e) = (self.batch, self.config.n_embd);
         let affine = self.affine(&weights.proj);
         let gate = self.constant(&weights.gate);
         let ungated = self.graph.rows("act.global_tokens_pregate", batch, 8, e);
-        self.graph.linear(Phase::Once, "global.projection", pooled, affine, ungated);
-        self.graph.gated_linear(Phase::Once, "global.gated_projection", pooled, affine, gate, tokens);
+        self.graph
+            .linear(Phase::Once, "global.projection", pooled, affine, ungated);
+        self.graph.gated_linear(
+            Phase::Once,
+            "global.gated_projection",
+            pooled,
+            affine,
+            gate,
+            tokens,
+        );
         let mean = self.graph.rows("global.mean", batch, 1, e);
-        let reduce = Reduce::new(Reduction::MEAN, size(batch), 8, size(e));
-        self.graph.push(Phase::Once, "global.mean", reduce, &[Some(ungated.tensor), Some(mean.tensor)]);
+        let reduce = Reduce::middle(Reduction::MEAN, size(batch), 8, size(e));
+        self.graph.push(
+            Phase::Once,
+            "global.mean",
+            reduce,
+            &[Some(ungated.tensor), Some(mean.tensor)],
+        );
         let hidden = self.graph.rows("goal.hidden", batch, 1, GOAL_HIDDEN);
         let affine = self.affine(&weights.goal1);
-        self.graph.linear(Phase::Once, "goal.linear1", mean, affine, hidden);
-        let hidden = self.graph.activate(Phase::Once, "goal.gelu", hidden, Activation::GELU);
+        self.graph
+            .linear(Phase::Once, "goal.linear1", mean, affine, hidden);
+        let hidden = self
+            .graph
+            .activate(Phase::Once, "goal.gelu", hidden, Activation::GELU);
         let goal = self.graph.rows("out.goal_pred", batch, 1, 2);
         let affine = self.affine(&weights.goal2);
-        self.graph.linear(Phase::Once, "goal.linear2", hidden, affine, goal);
+        self.graph
+            .linear(Phase::Once, "goal.linear2", hidden, affine, goal);
         goal.tensor
     }
 
     /// Tokens, time and positions to the actions' rows of `x`.
-    fn action_stream(&mut self, weights: &DenoiserWeights, tokens: TensorId, time_ids: TensorId, times: TimeAddressing, x: RowSpan) {
+    fn action_stream(
+        &mut self,
+        weights: &DenoiserWeights,
+        tokens: TensorId,
+        time_ids: TensorId,
+        times: TimeAddressing,
+        x: RowSpan,
+    ) {
         let actions = self.actions(x);
         let kernel = Embedding {
             out_offset: actions.offset(),
@@ -256,7 +337,8 @@ impl Builder<'_> {
             Some(self.constant(&weights.position_embedding)),
             Some(x.tensor),
         ];
-        self.graph.push(Phase::Step, "actions.embedding", kernel, &operands);
+        self.graph
+            .push(Phase::Step, "actions.embedding", kernel, &operands);
     }
 
     /// The actions' rows of a span that may hold the context before them.
@@ -270,17 +352,27 @@ impl Builder<'_> {
             return vec![(Phase::Step, x)];
         }
         let context = self.config.context_tokens();
-        vec![(Phase::Once, x.part(0, context)), (Phase::Step, self.actions(x))]
+        vec![
+            (Phase::Once, x.part(0, context)),
+            (Phase::Step, self.actions(x)),
+        ]
     }
 
     /// One pre-norm block; returns its output, of the actions alone where that is all that is needed.
     fn block(&mut self, weights: &BlockWeights, index: usize, x: RowSpan) -> RowSpan {
         let name = format!("act.block{index}");
         let (batch, e) = (self.batch, self.config.n_embd);
-        let normed = self.graph.rows(format!("{name}.norm1_out"), batch, x.rows, e);
+        let normed = self
+            .graph
+            .rows(format!("{name}.norm1_out"), batch, x.rows, e);
         let norm1 = self.affine(&weights.norm1);
-        for ((phase, from), (_, to)) in self.parts(index, x).into_iter().zip(self.parts(index, normed)) {
-            self.graph.layer_norm(phase, &format!("{name}.norm1"), from, norm1, EPSILON, to);
+        for ((phase, from), (_, to)) in self
+            .parts(index, x)
+            .into_iter()
+            .zip(self.parts(index, normed))
+        {
+            self.graph
+                .layer_norm(phase, &format!("{name}.norm1"), from, norm1, EPSILON, to);
         }
         let last = index + 1 == self.config.n_layer && self.rows == Rows::Needed;
         let attended = if last {
@@ -289,55 +381,128 @@ impl Builder<'_> {
             self.attend_from_all(weights, index, normed)
         };
         let residual = if last { self.actions(x) } else { x };
-        let projected = self.graph.rows(format!("{name}.attn_out"), batch, attended.rows, e);
+        let projected = self
+            .graph
+            .rows(format!("{name}.attn_out"), batch, attended.rows, e);
         let affine = self.affine(&weights.out_proj);
-        self.graph.linear(Phase::Step, &format!("{name}.out_proj"), attended, affine, projected);
-        let x = self.graph.add_residual(Phase::Step, &format!("{name}.residual1"), projected, residual);
-        let normed = self.graph.rows(format!("{name}.norm2_out"), batch, x.rows, e);
+        self.graph.linear(
+            Phase::Step,
+            &format!("{name}.out_proj"),
+            attended,
+            affine,
+            projected,
+        );
+        let x = self.graph.add_residual(
+            Phase::Step,
+            &format!("{name}.residual1"),
+            projected,
+            residual,
+        );
+        let normed = self
+            .graph
+            .rows(format!("{name}.norm2_out"), batch, x.rows, e);
         let affine = self.affine(&weights.norm2);
-        self.graph.layer_norm(Phase::Step, &format!("{name}.norm2"), x, affine, EPSILON, normed);
-        let hidden = self.graph.rows(format!("{name}.linear1_out"), batch, x.rows, 4 * e);
+        self.graph.layer_norm(
+            Phase::Step,
+            &format!("{name}.norm2"),
+            x,
+            affine,
+            EPSILON,
+            normed,
+        );
+        let hidden = self
+            .graph
+            .rows(format!("{name}.linear1_out"), batch, x.rows, 4 * e);
         let affine = self.affine(&weights.linear1);
-        self.graph.linear(Phase::Step, &format!("{name}.linear1"), normed, affine, hidden);
-        let hidden = self.graph.activate(Phase::Step, &format!("{name}.gelu"), hidden, Activation::GELU);
-        let out = self.graph.rows(format!("{name}.linear2_out"), batch, x.rows, e);
+        self.graph.linear(
+            Phase::Step,
+            &format!("{name}.linear1"),
+            normed,
+            affine,
+            hidden,
+        );
+        let hidden = self.graph.activate(
+            Phase::Step,
+            &format!("{name}.gelu"),
+            hidden,
+            Activation::GELU,
+        );
+        let out = self
+            .graph
+            .rows(format!("{name}.linear2_out"), batch, x.rows, e);
         let affine = self.affine(&weights.linear2);
-        self.graph.linear(Phase::Step, &format!("{name}.linear2"), hidden, affine, out);
+        self.graph
+            .linear(Phase::Step, &format!("{name}.linear2"), hidden, affine, out);
         self.graph.add_residual(Phase::Step, &name, out, x)
     }
 
     /// Self-attention of every row over one fused projection.
-    fn attend_from_all(&mut self, weights: &BlockWeights, index: usize, normed: RowSpan) -> RowSpan {
+    fn attend_from_all(
+        &mut self,
+        weights: &BlockWeights,
+        index: usize,
+        normed: RowSpan,
+    ) -> RowSpan {
         let e = self.config.n_embd;
         let name = format!("act.block{index}");
-        let qkv = self.graph.rows(format!("{name}.qkv"), self.batch, normed.rows, 3 * e);
+        let qkv = self
+            .graph
+            .rows(format!("{name}.qkv"), self.batch, normed.rows, 3 * e);
         let affine = self.affine(&weights.in_proj);
-        for ((phase, from), (_, to)) in self.parts(index, normed).into_iter().zip(self.parts(index, qkv)) {
-            self.graph.linear(phase, &format!("{name}.in_proj"), from, affine, to);
+        for ((phase, from), (_, to)) in self
+            .parts(index, normed)
+            .into_iter()
+            .zip(self.parts(index, qkv))
+        {
+            self.graph
+                .linear(phase, &format!("{name}.in_proj"), from, affine, to);
         }
         self.attention(&name, (qkv, 0), (qkv, e), (qkv, 2 * e))
     }
 
     /// Attention of the actions' rows alone over keys and values of all rows.
-    fn attend_from_actions(&mut self, weights: &BlockWeights, index: usize, normed: RowSpan) -> RowSpan {
+    fn attend_from_actions(
+        &mut self,
+        weights: &BlockWeights,
+        index: usize,
+        normed: RowSpan,
+    ) -> RowSpan {
         let e = self.config.n_embd;
         let name = format!("act.block{index}");
-        let q = self.graph.rows(format!("{name}.q"), self.batch, self.config.seq_len, e);
+        let q = self
+            .graph
+            .rows(format!("{name}.q"), self.batch, self.config.seq_len, e);
         let affine = self.affine_part(&weights.in_proj, 0, e);
         let actions = self.actions(normed);
-        self.graph.linear(Phase::Step, &format!("{name}.q_proj"), actions, affine, q);
-        let kv = self.graph.rows(format!("{name}.kv"), self.batch, normed.rows, 2 * e);
+        self.graph
+            .linear(Phase::Step, &format!("{name}.q_proj"), actions, affine, q);
+        let kv = self
+            .graph
+            .rows(format!("{name}.kv"), self.batch, normed.rows, 2 * e);
         let affine = self.affine_part(&weights.in_proj, e, 2 * e);
-        for ((phase, from), (_, to)) in self.parts(index, normed).into_iter().zip(self.parts(index, kv)) {
-            self.graph.linear(phase, &format!("{name}.kv_proj"), from, affine, to);
+        for ((phase, from), (_, to)) in self
+            .parts(index, normed)
+            .into_iter()
+            .zip(self.parts(index, kv))
+        {
+            self.graph
+                .linear(phase, &format!("{name}.kv_proj"), from, affine, to);
         }
         self.attention(&name, (q, 0), (kv, 0), (kv, e))
     }
 
     /// Attention between column ranges of spans, each given as (span, first column).
-    fn attention(&mut self, name: &str, q: (RowSpan, usize), k: (RowSpan, usize), v: (RowSpan, usize)) -> RowSpan {
+    fn attention(
+        &mut self,
+        name: &str,
+        q: (RowSpan, usize),
+        k: (RowSpan, usize),
+        v: (RowSpan, usize),
+    ) -> RowSpan {
         let (e, heads) = (self.config.n_embd, self.config.n_head);
-        let out = self.graph.rows(format!("{name}.attention"), self.batch, q.0.rows, e);
+        let out = self
+            .graph
+            .rows(format!("{name}.attention"), self.batch, q.0.rows, e);
         let kernel = Attention {
             q_offset: size(q.1),
             q_batch_stride: q.0.batch_stride(),
@@ -363,7 +528,8 @@ impl Builder<'_> {
             None,
             Some(out.tensor),
         ];
-        self.graph.push(Phase::Step, format!("{name}.attention"), kernel, &operands);
+        self.graph
+            .push(Phase::Step, format!("{name}.attention"), kernel, &operands);
         out
     }
 }

@@ -3,5 +3,11 @@
 //! (`LocalDiffusionPlanner`).
 
 mod config;
+mod denoiser;
+mod weights;
 
 pub use config::{ConfigError, DenoiserConfig};
+pub use denoiser::{DenoiserTensors, Rows, TimeAddressing, build};
+pub use weights::{
+    Affine, BlockWeights, DenoiserWeights, GLYPH_ROWS, GlobalWeights, Weight, WeightsError,
+};

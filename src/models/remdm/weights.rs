@@ -141,9 +141,20 @@ impl Reader<'_> {
     }
 
     /// A convolution, from PyTorch's `[out, in, h, w]` to the kernels' `[out, h, w, in]`.
-    fn convolution(&mut self, prefix: &str, out: usize, input: usize, side: usize) -> Result<Affine, WeightsError> {
+    fn convolution(
+        &mut self,
+        prefix: &str,
+        out: usize,
+        input: usize,
+        side: usize,
+    ) -> Result<Affine, WeightsError> {
         let mut affine = self.affine(prefix, &[out, input, side, side])?;
-        affine.weight.values = Arc::new(channels_last(&affine.weight.values, out, input, side * side));
+        affine.weight.values = Arc::new(channels_last(
+            &affine.weight.values,
+            out,
+            input,
+            side * side,
+        ));
         affine.weight.shape = vec![out, side, side, input];
         Ok(affine)
     }
@@ -202,7 +213,11 @@ impl DenoiserWeights {
     }
 }
 
-fn read_block(reader: &mut Reader<'_>, index: usize, e: usize) -> Result<BlockWeights, WeightsError> {
+fn read_block(
+    reader: &mut Reader<'_>,
+    index: usize,
+    e: usize,
+) -> Result<BlockWeights, WeightsError> {
     let prefix = format!("transformer.layers.{index}");
     // The fused projection is the one layer whose tensors are not called weight and bias.
     let in_proj = Affine {

@@ -1,0 +1,391 @@
+//! The masked-diffusion planner: a denoiser and a sampler as one orbit, over batches of any size.
+
+use super::chunks::{self, Chunk};
+use super::observations::{PlanRequest, PlannerReport, Plans};
+use super::step::{SequenceShape, StepBuilder, StepOptions, StepTensors};
+use super::{SamplerSettings, SettingsError, StepTables};
+use crate::device::{Device, DeviceError};
+use crate::formats::{ArrayMap, FormatError};
+use crate::graph::{Graph, GraphError, Plan, TensorId};
+use crate::models::remdm::{
+    ConfigError, DenoiserConfig, DenoiserTensors, DenoiserWeights, Rows, TimeAddressing,
+    WeightsError, build,
+};
+use crate::orbit::Orbit;
+use rayon::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use thiserror::Error;
+
+/// What can go wrong in planning.
+#[derive(Debug, Error)]
+pub enum PlannerError {
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The weights do not fit the configuration.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// An array is missing or misshapen.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Observations do not fit the model.
+    #[error("{source_name}: array {array}: expected {expected}, found {found}")]
+    Observation {
+        /// File, or what the observations are called.
+        source_name: String,
+        /// Array.
+        array: &'static str,
+        /// What the model takes.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// Random numbers, locked actions or hazards do not fit the batch.
+    #[error("{what}: expected {expected}, found {found}")]
+    Request {
+        /// Which part of the request.
+        what: &'static str,
+        /// What the batch needs.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The graph or the device failed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The network gave no usable number.
+    #[error("example {example}, position {position}: the network's logits are not finite")]
+    NotFinite {
+        /// Example of the request.
+        example: usize,
+        /// Position in the plan.
+        position: usize,
+    },
+}
+
+impl From<DeviceError> for PlannerError {
+    fn from(error: DeviceError) -> Self {
+        Self::Graph(error.into())
+    }
+}
+
+/// A trained planner on a device.
+#[derive(Debug)]
+pub struct Planner {
+    pub(super) config: DenoiserConfig,
+    pub(super) weights: DenoiserWeights,
+    weights_hash: String,
+    pub(super) device: Device,
+    compiled: Vec<(Key, Arc<Compiled>)>,
+}
+
+/// What a compiled plan depends on. Schedules, seeds and draws are inputs, so they are not in it.
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    settings: SamplerSettings,
+    batch: usize,
+    options: StepOptions,
+}
+
+impl Key {
+    fn new(settings: &SamplerSettings, batch: usize, options: StepOptions) -> Self {
+        let mut settings = settings.clone();
+        // These change tables, not the graph.
+        settings.eta = 0.0;
+        settings.noise_schedule.clear();
+        settings.blind_global = false;
+        settings.loop_on = 0.0;
+        settings.loop_off = 0.0;
+        settings.loop_alpha = 0.0;
+        Self {
+            settings,
+            batch,
+            options,
+        }
+    }
+}
+
+/// A compiled plan and the working memories that have been made for it.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub plan: Plan,
+    pub network: DenoiserTensors,
+    pub step: StepTensors,
+    pub shape: SequenceShape,
+    idle: Mutex<Vec<Orbit>>,
+}
+
+/// Compiled plans kept; each holds a copy of the constants.
+const PLANS_KEPT: usize = 4;
+
+impl Planner {
+    /// A planner of shape `config` with weights from a state dict.
+    ///
+    /// # Errors
+    /// [`PlannerError`] naming the key or tensor that does not fit.
+    pub fn new(
+        config: DenoiserConfig,
+        weights: &ArrayMap,
+        device: &Device,
+    ) -> Result<Self, PlannerError> {
+        config.check("configuration")?;
+        Ok(Self {
+            weights: DenoiserWeights::from_arrays(&config, weights)?,
+            weights_hash: weights.content_hash(),
+            config,
+            device: device.clone(),
+            compiled: Vec::new(),
+        })
+    }
+
+    /// Shape of the model.
+    pub fn config(&self) -> &DenoiserConfig {
+        &self.config
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Hash of the weights' contents.
+    pub fn weights_hash(&self) -> &str {
+        &self.weights_hash
+    }
+
+    /// Plans for every observation of the request.
+    ///
+    /// The batch is cut into runs of equal size, as the device likes and its limits allow; an example's
+    /// plan does not depend on the cut.
+    ///
+    /// # Errors
+    /// [`PlannerError`]: a setting or the request out of range, a device's limit or loss, or logits
+    /// that are not finite.
+    pub fn plan(
+        &mut self,
+        settings: &SamplerSettings,
+        request: &PlanRequest<'_>,
+    ) -> Result<Plans, PlannerError> {
+        let start = Instant::now();
+        let length = self.config.seq_len;
+        let tables = StepTables::new(settings, length, self.config.num_diffusion_steps)?;
+        chunks::check(request, settings, &tables, length)?;
+        let count = request.observations.count;
+        let options = StepOptions {
+            steps: tables.times.len(),
+            replay: request.draws.is_some(),
+            record: request.record,
+        };
+        let compiled = self.fitting(settings, options, count)?;
+        let chunk = compiled.shape.batch;
+        let steps = if request.record {
+            tables.steps()
+        } else {
+            let shortest = request
+                .locked
+                .and_then(|locked| locked.iter().map(Vec::len).min());
+            tables.steps_needed(settings, length - shortest.unwrap_or(0).min(length))
+        };
+        let parts: Vec<Chunk<'_>> = (0..count)
+            .step_by(chunk)
+            .map(|first| Chunk {
+                config: &self.config,
+                settings,
+                tables: &tables,
+                request,
+                first,
+                size: chunk,
+                steps,
+            })
+            .collect();
+        let side_by_side = self.device.gpu().is_none() && parts.len() > 1;
+        let run = |part: &Chunk<'_>| {
+            let mut orbit = compiled.borrow()?;
+            orbit.execution.parallel = !side_by_side;
+            let outcome = part.run(&compiled, &mut orbit);
+            compiled.give_back(orbit);
+            outcome
+        };
+        let finished: Result<Vec<_>, PlannerError> = if side_by_side {
+            parts.par_iter().map(run).collect()
+        } else {
+            parts.iter().map(run).collect()
+        };
+        let mut report = PlannerReport {
+            chunks: parts.len(),
+            chunk,
+            steps,
+            working_bytes: compiled.working_bytes(),
+            ..PlannerReport::default()
+        };
+        let mut plans = chunks::gather(finished?, request, &self.config, &mut report)?;
+        report.seconds = start.elapsed().as_secs_f64();
+        plans.report = report;
+        Ok(plans)
+    }
+
+    /// The plan that a batch of `batch` examples would run by, as one run.
+    ///
+    /// # Errors
+    /// [`PlannerError`] as [`Planner::plan`].
+    pub fn compile(
+        &mut self,
+        settings: &SamplerSettings,
+        batch: usize,
+    ) -> Result<Plan, PlannerError> {
+        let tables = StepTables::new(
+            settings,
+            self.config.seq_len,
+            self.config.num_diffusion_steps,
+        )?;
+        let options = StepOptions {
+            steps: tables.times.len(),
+            replay: false,
+            record: false,
+        };
+        Ok(self.compiled(settings, options, batch)?.plan.clone())
+    }
+
+    /// Bytes of working memory that planning for `count` observations will hold at its peak.
+    ///
+    /// # Errors
+    /// [`PlannerError`] as [`Planner::plan`].
+    pub fn peak_bytes(
+        &mut self,
+        settings: &SamplerSettings,
+        count: usize,
+    ) -> Result<u64, PlannerError> {
+        let tables = StepTables::new(
+            settings,
+            self.config.seq_len,
+            self.config.num_diffusion_steps,
+        )?;
+        let options = StepOptions {
+            steps: tables.times.len(),
+            replay: false,
+            record: false,
+        };
+        let compiled = self.fitting(settings, options, count)?;
+        let runs = count.div_ceil(compiled.shape.batch);
+        let at_once = match self.device.gpu() {
+            Some(_) => 1,
+            None => runs.min(rayon::current_num_threads()),
+        };
+        Ok(compiled.plan.working_bytes() * at_once as u64)
+    }
+
+    /// A compiled plan for runs of a batch of `count`, as large as the device likes and allows.
+    fn fitting(
+        &mut self,
+        settings: &SamplerSettings,
+        options: StepOptions,
+        count: usize,
+    ) -> Result<Arc<Compiled>, PlannerError> {
+        let mut limit = chunks::preferred(&self.device, count);
+        loop {
+            let runs = count.div_ceil(limit.max(1)).max(1);
+            match self.compiled(settings, options, count.div_ceil(runs).max(1)) {
+                Err(PlannerError::Graph(GraphError::Device(DeviceError::TooLarge { .. })))
+                    if limit > 1 =>
+                {
+                    limit /= 2;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn compiled(
+        &mut self,
+        settings: &SamplerSettings,
+        options: StepOptions,
+        batch: usize,
+    ) -> Result<Arc<Compiled>, PlannerError> {
+        let key = Key::new(settings, batch, options);
+        if let Some(place) = self.compiled.iter().position(|(known, _)| *known == key) {
+            // Most recently used last.
+            let found = self.compiled.remove(place);
+            let compiled = Arc::clone(&found.1);
+            self.compiled.push(found);
+            return Ok(compiled);
+        }
+        let tables = StepTables::new(
+            settings,
+            self.config.seq_len,
+            self.config.num_diffusion_steps,
+        )?;
+        let shape = SequenceShape {
+            batch,
+            length: self.config.seq_len,
+            actions: self.config.action_dim,
+        };
+        let mut graph = Graph::new();
+        let builder = StepBuilder::begin(&mut graph, settings, shape, options, &tables);
+        let times = TimeAddressing {
+            length: options.steps,
+            step_stride: 1,
+            batch_stride: 0,
+        };
+        let tokens = builder.tensors.tokens;
+        let network = build(
+            builder.graph,
+            &self.config,
+            &self.weights,
+            batch,
+            times,
+            tokens,
+            Rows::Needed,
+        );
+        let step = builder.finish(network.logits);
+        keep(&mut graph, network.goal);
+        let compiled = Arc::new(Compiled {
+            plan: Plan::compile(graph, &self.device)?,
+            network,
+            step,
+            shape,
+            idle: Mutex::new(Vec::new()),
+        });
+        if self.compiled.len() >= PLANS_KEPT {
+            self.compiled.remove(0);
+        }
+        self.compiled.push((key, Arc::clone(&compiled)));
+        Ok(compiled)
+    }
+}
+
+fn keep(graph: &mut Graph, tensor: Option<TensorId>) {
+    if let Some(tensor) = tensor {
+        graph.keep(tensor);
+    }
+}
+
+impl Compiled {
+    /// Working memory that is not in use, or a new one.
+    fn borrow(&self) -> Result<Orbit, GraphError> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        idle.map_or_else(|| Orbit::new(&self.plan), Ok)
+    }
+
+    fn give_back(&self, orbit: Orbit) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(orbit);
+    }
+
+    /// Bytes of all working memories made so far; call when none is borrowed.
+    fn working_bytes(&self) -> u64 {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.iter()
+            .map(|orbit| orbit.execution.working_bytes())
+            .sum()
+    }
+}
