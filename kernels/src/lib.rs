@@ -19,6 +19,7 @@ mod parallel;
 mod real;
 mod registry;
 mod row_norm;
+mod rows;
 mod shader;
 #[cfg(test)]
 mod test_support;
@@ -30,6 +31,10 @@ pub mod categorical;
 pub mod copy;
 pub mod elementwise;
 pub mod layer_norm;
+pub mod adaptive_average_pool;
+pub mod attention;
+pub mod conv2d;
+pub mod embedding;
 pub mod matmul;
 pub mod philox;
 pub mod physics_override;

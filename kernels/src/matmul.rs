@@ -1,5 +1,6 @@
 //! Batched matrix product with a fused epilogue.
 
+use crate::rows::Rows;
 use crate::{
     Activation, Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real,
     element_count,
@@ -133,6 +134,18 @@ impl MatMul {
         self.flags & flag != 0
     }
 
+    /// Rows of C.
+    fn output(&self) -> Rows {
+        Rows {
+            offset: self.c_offset,
+            batch: self.batch,
+            batch_stride: self.c_batch_stride,
+            rows: self.m,
+            row_stride: self.c_row_stride,
+            width: self.n,
+        }
+    }
+
     /// Whether one B serves all matrices, so that rows of the batch form one tall matrix.
     fn shares_b(&self) -> bool {
         self.b_batch_stride == 0
@@ -177,22 +190,8 @@ impl Kernel for MatMul {
                 ));
             }
         }
-        if self.m > 1 && self.c_row_stride < self.n {
-            return Err(KernelError::parameter(
-                Self::NAME,
-                "c_row_stride",
-                format!("at least n = {}", self.n),
-                self.c_row_stride,
-            ));
-        }
-        if self.batch > 1 && u64::from(self.c_batch_stride) < u64::from(self.n) {
-            return Err(KernelError::parameter(
-                Self::NAME,
-                "c_batch_stride",
-                format!("at least n = {}", self.n),
-                self.c_batch_stride,
-            ));
-        }
+        self.output()
+            .check(Self::NAME, ("c_row_stride", "c_batch_stride"))?;
         if self.flags > 7 {
             return Err(KernelError::parameter(
                 Self::NAME,
@@ -246,10 +245,7 @@ impl Kernel for MatMul {
                     ],
                 ),
             ),
-            reach(
-                self.c_offset,
-                &[(batch, self.c_batch_stride), (m, self.c_row_stride), (n, 1)],
-            ),
+            self.output().reach(),
         ]
     }
 

@@ -96,19 +96,13 @@ pub(crate) fn multiply<T: Real>(
         }
         None => None,
     };
-    let work = m * p.n as usize * p.k as usize;
-    let threads = rayon::current_num_threads();
-    let blocks = if parallel && work * batch > SERIAL_WORK {
-        // At least one block a thread in all, and no more than its share of the rows.
-        (2 * threads)
-            .div_ceil(batch)
-            .min(m.div_ceil(MAX_ROWS))
-            .max(1)
-    } else {
-        1
+    let parallel = parallel && batch * m * p.n as usize * p.k as usize > SERIAL_WORK;
+    let rows = p.output();
+    let block = match parallel {
+        true => rows.block(rayon::current_num_threads(), MAX_ROWS),
+        false => m,
     };
-    let block = m.div_ceil(blocks).next_multiple_of(MAX_ROWS).min(m);
-    let tasks = RowBlocks::new(p, c, block);
+    let tasks = rows.split(c, block);
     let run = |(matrix, first, rows): (usize, usize, &mut [T])| {
         let own;
         let panels = match shared {
@@ -127,43 +121,10 @@ pub(crate) fn multiply<T: Real>(
             c: rows,
         });
     };
-    if parallel && work * batch > SERIAL_WORK {
-        tasks.items.into_par_iter().for_each(run);
+    if parallel {
+        tasks.into_par_iter().for_each(run);
     } else {
-        tasks.items.into_iter().for_each(run);
-    }
-}
-
-/// Disjoint blocks of the rows of C: (matrix, first row, elements from that row on).
-struct RowBlocks<'a, T> {
-    items: Vec<(usize, usize, &'a mut [T])>,
-}
-
-impl<'a, T> RowBlocks<'a, T> {
-    fn new(p: &MatMul, c: &'a mut [T], block: usize) -> Self {
-        let (m, row_stride) = (p.m as usize, p.c_row_stride as usize);
-        let mut items = Vec::new();
-        let mut rest = c;
-        let mut consumed = 0;
-        for matrix in 0..p.batch as usize {
-            for first in (0..m).step_by(block.max(1)) {
-                let rows = block.min(m - first);
-                let start =
-                    p.c_offset as usize + matrix * p.c_batch_stride as usize + first * row_stride;
-                let length = (rows - 1) * row_stride + p.n as usize;
-                let tail = std::mem::take(&mut rest);
-                let Some((_, tail)) = tail.split_at_mut_checked(start - consumed) else {
-                    return Self { items };
-                };
-                let Some((own, tail)) = tail.split_at_mut_checked(length) else {
-                    return Self { items };
-                };
-                items.push((matrix, first, own));
-                consumed = start + length;
-                rest = tail;
-            }
-        }
-        Self { items }
+        tasks.into_iter().for_each(run);
     }
 }
 
