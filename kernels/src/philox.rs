@@ -92,8 +92,8 @@ impl Philox {
         let mut values = bits.map(|word| T::from_f64(f64::from(word >> 8) * INVERSE_24));
         if self.kind == RandomKind::UNIFORM_PAIR {
             let low = T::from_f64(INVERSE_24);
-            values[1] = values[1] * low;
-            values[3] = values[3] * low;
+            values[1] *= low;
+            values[3] *= low;
         }
         values
     }

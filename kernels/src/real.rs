@@ -35,6 +35,8 @@ pub trait Real:
     const NEG_INFINITY: Self;
     /// Positive infinity.
     const INFINITY: Self;
+    /// Not a number.
+    const NAN: Self;
     /// Distance from one to the next larger number.
     const EPSILON: Self;
     /// Elements in one packed column panel of the matrix product (see `matmul`).
@@ -163,6 +165,7 @@ macro_rules! real {
             const ONE: Self = 1.0;
             const NEG_INFINITY: Self = <$t>::NEG_INFINITY;
             const INFINITY: Self = <$t>::INFINITY;
+            const NAN: Self = <$t>::NAN;
             const EPSILON: Self = <$t>::EPSILON;
             const PANEL: usize = $panel;
 

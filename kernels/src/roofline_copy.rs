@@ -27,7 +27,7 @@ impl Kernel for RooflineCopy {
 
     fn check(&self) -> Result<(), KernelError> {
         require_positive(Self::NAME, &[("count", self.count)])?;
-        if self.count % 4 != 0 {
+        if !self.count.is_multiple_of(4) {
             return Err(KernelError::parameter(
                 Self::NAME,
                 "count",

@@ -149,7 +149,7 @@ fn total<T: Real>(values: &[T]) -> T {
     sums.copy_from_slice(&values[..VALUES]);
     for half in [32, 16, 8, 4] {
         for i in 0..half {
-            sums[i] = sums[i] + sums[i + half];
+            sums[i] += sums[i + half];
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])

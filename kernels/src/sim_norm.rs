@@ -78,7 +78,7 @@ impl Kernel for SimNorm {
                 ("group", self.group),
             ],
         )?;
-        if self.width % self.group != 0 {
+        if !self.width.is_multiple_of(self.group) {
             return Err(KernelError::parameter(
                 Self::NAME,
                 "group",
@@ -132,7 +132,7 @@ impl Kernel for SimNorm {
                 out.iter_mut().for_each(|y| *y = y.exp());
                 for out in out.chunks_mut(group) {
                     let divisor = divisor_of(out.iter().fold(T::ZERO, |sum, v| sum + *v));
-                    out.iter_mut().for_each(|y| *y = *y / divisor);
+                    out.iter_mut().for_each(|y| *y /= divisor);
                 }
             },
         );

@@ -147,7 +147,7 @@ impl Kernel for Softmax {
                     *y = ((*x - shift) / temperature).exp();
                 }
                 let divisor = divisor_of(lane_sum(out, |v| v));
-                out.iter_mut().for_each(|y| *y = *y / divisor);
+                out.iter_mut().for_each(|y| *y /= divisor);
             },
         );
         Ok(())

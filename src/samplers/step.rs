@@ -6,7 +6,7 @@ use crate::graph::layers::size;
 use crate::graph::{Graph, Phase, TensorId, TensorKind};
 use crate::orbit::Stream;
 use attractor_kernels::categorical::{Categorical, TokenMode};
-use attractor_kernels::copy::{Copy, CopyWords};
+use attractor_kernels::copy::{CopyFloats, CopyWords};
 use attractor_kernels::philox::{Philox, RandomKind};
 use attractor_kernels::physics_override::PhysicsOverride;
 use attractor_kernels::remask_bernoulli::RemaskBernoulli;
@@ -139,9 +139,9 @@ impl<'a> StepBuilder<'a> {
                 let history =
                     self.graph
                         .float(format!("history.{name}"), &shape, TensorKind::Output);
-                let kernel = Copy {
+                let kernel = CopyFloats {
                     dst_step_stride: count,
-                    ..Copy::contiguous(count)
+                    ..CopyFloats::contiguous(count)
                 };
                 self.push(&label, kernel, &[Some(tensor), Some(history)]);
                 history
@@ -174,9 +174,9 @@ impl<'a> StepBuilder<'a> {
             None => self.push(name, kernel, &[Some(out)]),
             Some(draws) => {
                 let count = size(shape.iter().product());
-                let copy = Copy {
+                let copy = CopyFloats {
                     src_step_stride: count,
-                    ..Copy::contiguous(count)
+                    ..CopyFloats::contiguous(count)
                 };
                 self.push(name, copy, &[Some(draws), Some(out)]);
             }

@@ -92,7 +92,7 @@ impl Categorical {
     ) -> Choice<T> {
         let logits = logits.get(..self.limit as usize).unwrap_or(logits);
         let Some((first_largest, largest)) = find_largest(logits) else {
-            let not_a_number = T::ZERO / T::ZERO;
+            let not_a_number = T::NAN;
             probabilities.fill(not_a_number);
             return Choice {
                 token: NO_TOKEN,
@@ -111,7 +111,7 @@ impl Categorical {
             None => {
                 return Choice {
                     token: NO_TOKEN,
-                    confidence: T::ZERO / T::ZERO,
+                    confidence: T::NAN,
                 };
             }
         };

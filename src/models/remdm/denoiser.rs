@@ -188,16 +188,19 @@ impl Builder<'_> {
     ) -> (RowSpan, (usize, usize)) {
         let (out_channels, side) = (affine.weight.shape[0], affine.weight.shape[1]);
         let kernel = Conv2d {
-            stride: size(stride),
-            padding: size(side / 2),
+            batch: size(self.batch),
+            height: size(image.0),
+            width: size(image.1),
+            in_channels: size(x.width),
+            out_channels: size(out_channels),
+            kernel_h: size(side),
+            kernel_w: size(side),
+            stride_h: size(stride),
+            stride_w: size(stride),
+            padding_h: size(side / 2),
+            padding_w: size(side / 2),
             activation: Activation::GELU,
             flags: Conv2d::BIAS,
-            ..Conv2d::same(
-                size(self.batch),
-                [size(image.0), size(image.1)],
-                [size(x.width), size(out_channels)],
-                size(side),
-            )
         };
         let after = (image.0.div_ceil(stride), image.1.div_ceil(stride));
         let out = self
