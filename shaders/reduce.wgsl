@@ -7,9 +7,10 @@
 //         workgroup memory.
 //
 // Numeric contract: f32; sums carry the rounding error of every addition along (Neumaier, Knuth's
-// TwoSum): error at most 2e-7 of the result plus 4e-15 length^2 of the sum of magnitudes, where the
-// driver does not reassociate. Extremes are exact, NaN if there is one among the elements.
+// TwoSum): error at most 2e-7 of the result plus 4e-15 length^2 of the sum of magnitudes.
+// Extremes are exact, NaN if there is one among the elements.
 //#import reduction_shape
+//#import two_sum
 
 struct Params {
     outer: u32,
@@ -31,10 +32,8 @@ var<immediate> p: Params;
 // A running result is (sum, gathered error) or (extreme, 0).
 fn combine(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
     if p.operation < MAX {
-        let sum = a.x + b.x;
-        let b_part = sum - a.x;
-        let error = (a.x - (sum - b_part)) + (b.x - b_part);
-        return vec2<f32>(sum, a.y + b.y + error);
+        let sum = two_sum(a.x, b.x, p.operation & 0x80000000u);
+        return vec2<f32>(sum.x, a.y + b.y + sum.y);
     }
     let better = select((b.x < a.x), (b.x > a.x), p.operation == MAX);
     return select(a, b, (better || is_nan(b.x)) && !is_nan(a.x));

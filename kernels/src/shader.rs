@@ -30,6 +30,7 @@ const COMMON: &[(&str, &str)] = &[
         "strided_copy",
         include_str!("../../shaders/common/strided_copy.wgsl"),
     ),
+    ("two_sum", include_str!("../../shaders/common/two_sum.wgsl")),
 ];
 
 /// Resolves the `//#import NAME` lines of a shader: each is replaced by `shaders/common/NAME.wgsl`,
