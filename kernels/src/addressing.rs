@@ -192,8 +192,8 @@ impl<const N: usize> Grid<N> {
             }
             first -= 1;
             grid.shape[first] = count;
-            for n in 0..N {
-                grid.strides[n][first] = strides[n][d] as usize;
+            for (own, strides) in grid.strides.iter_mut().zip(&strides) {
+                own[first] = strides[d] as usize;
             }
         }
         grid

@@ -1,5 +1,6 @@
 //! Batched matrix product with a fused epilogue.
 
+use crate::addressing::reach;
 use crate::rows::Rows;
 use crate::{
     Activation, Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real,
@@ -152,15 +153,6 @@ impl MatMul {
     }
 }
 
-/// One past the last element that an index pattern reaches.
-fn reach(offset: u32, dimensions: &[(u32, u32)]) -> usize {
-    dimensions
-        .iter()
-        .fold(offset as usize + 1, |end, &(count, stride)| {
-            end.saturating_add((count as usize - 1).saturating_mul(stride as usize))
-        })
-}
-
 impl Kernel for MatMul {
     const NAME: &'static str = "matmul";
     const SHADER: &'static str = include_str!("../../shaders/matmul.wgsl");
@@ -208,7 +200,7 @@ impl Kernel for MatMul {
         let optional = |flag, extent| if self.has(flag) { extent } else { 0 };
         vec![
             reach(
-                self.a_offset,
+                self.a_offset as usize,
                 &[
                     (batch, self.a_batch_stride),
                     (m, self.a_row_stride),
@@ -216,7 +208,7 @@ impl Kernel for MatMul {
                 ],
             ),
             reach(
-                self.b_offset,
+                self.b_offset as usize,
                 &[
                     (batch, self.b_batch_stride),
                     (k, self.b_row_stride),
@@ -227,7 +219,7 @@ impl Kernel for MatMul {
             optional(
                 Self::RESIDUAL,
                 reach(
-                    self.residual_offset,
+                    self.residual_offset as usize,
                     &[
                         (batch, self.residual_batch_stride),
                         (m, self.residual_row_stride),
