@@ -110,9 +110,12 @@ fn exp_f32(x: f32) -> f32 {
     p = p.mul_add(r, 0.500_000_06);
     let y = p.mul_add(r * r, r + 1.0);
     // Two factors, because 2^n alone overflows or is subnormal at the ends of the range.
-    let n = n as i32;
+    // The integer is read off the mantissa of n + 1.5 * 2^23: `as i32` saturates, and so would keep
+    // loops from vectorising.
+    const SHIFT: f32 = 12_582_912.0;
+    let n = ((n + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32);
     let half = n >> 1;
-    let scale = |k: i32| f32::from_bits(((k + 127) << 23) as u32);
+    let scale = |k: i32| f32::from_bits((k.wrapping_add(127) << 23) as u32);
     let value = y * scale(half) * scale(n - half);
     let value = if x > 88.722_84 { f32::INFINITY } else { value };
     if x.is_nan() { x } else { value }

@@ -213,6 +213,17 @@ fn softmax_rows<T: Real>(scores: &mut [T], line: usize, count: usize) {
     );
 }
 
+/// Folds the lanes by halves: few dependent operations, in the same order on every machine.
+#[inline(always)]
+fn halve<T: Real>(mut lanes: [T; LANES], fold: impl Fn(T, T) -> T) -> T {
+    for half in [16, 8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = fold(lanes[i], lanes[i + half]);
+        }
+    }
+    lanes[0]
+}
+
 /// Softmax of one row of whole lanes, in place; zeros if every score is negative infinity.
 #[inline(always)]
 fn softmax<T: Real>(row: &mut [T]) {
@@ -223,7 +234,7 @@ fn softmax<T: Real>(row: &mut [T]) {
             *largest = value.maximum(*largest);
         }
     }
-    let largest = largest.into_iter().fold(T::NEG_INFINITY, T::maximum);
+    let largest = halve(largest, T::maximum);
     // Minus infinity minus itself is no number: without a score, take differences from zero.
     let base = if largest == T::NEG_INFINITY {
         T::ZERO
@@ -237,7 +248,7 @@ fn softmax<T: Real>(row: &mut [T]) {
             *sum += *value;
         }
     }
-    let total: T = sums.into_iter().sum();
+    let total = halve(sums, |a, b| a + b);
     let factor = if total == T::ZERO {
         T::ZERO
     } else {
