@@ -8,8 +8,8 @@
 //   token = first i with w_0 + ... + w_i > u (w_0 + ... + w_last).
 //
 // One invocation does a row; workgroups of 64; no workgroup memory. The cuts of top_k and top_p are
-// found by bisection over the 32-bit order of the logits: at most 32 passes over the row each, for any
-// vocabulary, without sorting.
+// found by bisection over the 32-bit order of the logits: at most 32 passes over the row each, without
+// sorting and for any number of survivors.
 //
 // Numeric contract: weights are within 2 units in the last place of exp of the rounded argument. Their
 // sums are 64-bit integers, at least 46 fractional bits below the largest weight and as many more as

@@ -10,7 +10,7 @@
 // Then every committed position that is not locked is remasked if its uniform is below its remask
 // probability: the scale, or the scale times (1 - confidence).
 //
-// One workgroup of 64 does a row; the candidates' order words lie in 16 KiB of workgroup memory.
+// One workgroup of 64 does a row; the candidates' order words lie in 4 KiB of workgroup memory.
 // Exact up to the one rounded product.
 //#import floats
 
@@ -44,7 +44,7 @@ var<immediate> p: Params;
 @group(0) @binding(6) var<storage, read_write> decision: array<u32>;
 @group(0) @binding(7) var<storage, read_write> remask_probability: array<f32>;
 
-var<workgroup> keys: array<u32, 4096>; // order word of a candidate's confidence, else 0
+var<workgroup> keys: array<u32, 1024>; // order word of a candidate's confidence, else 0
 
 fn commits(position: u32, wanted: u32) -> bool {
     let own = keys[position];

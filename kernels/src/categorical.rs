@@ -50,7 +50,8 @@ impl TokenMode {
 pub struct Categorical {
     /// Rows.
     pub rows: u32,
-    /// Columns, at most 65,536.
+    /// Columns; the shader's passes over them (4, with 2 more for the raw confidence, 32 for top_k and
+    /// 33 for top_p) may come to 65,471 column visits, so that 900 columns go with any options.
     pub vocabulary: u32,
     /// Columns that may be chosen: the first so many.
     pub limit: u32,
@@ -66,8 +67,9 @@ pub struct Categorical {
     pub flags: u32,
 }
 
-/// Largest vocabulary: the integer sums of that many weights of one fit 63 bits.
-const LARGEST_VOCABULARY: u32 = 65_536;
+/// Visits of a column that the shader may make in one row: software Vulkan silently stops an invocation
+/// after 65,535 loop iterations, of which the bisections need 64 for themselves.
+const MOST_VISITS: u32 = 65_535 - 64;
 
 impl Categorical {
     /// Flag: write the probabilities that the token was chosen by (greedy: the softmax).
@@ -98,6 +100,21 @@ impl Categorical {
 
     fn samples(&self) -> bool {
         self.mode != TokenMode::GREEDY
+    }
+
+    fn cuts_by_count(&self) -> bool {
+        self.samples() && self.top_k != 0 && self.top_k < self.limit
+    }
+
+    fn cuts_by_mass(&self) -> bool {
+        self.samples() && self.top_p < 1.0
+    }
+
+    /// Passes of the shader over a row: largest logit, scale, total, choice; the raw confidence; the
+    /// bisections of the filters.
+    fn passes(&self) -> u32 {
+        let raw = u32::from(self.mode == TokenMode::SAMPLE_RAW_CONFIDENCE);
+        4 + 2 * raw + 32 * u32::from(self.cuts_by_count()) + 33 * u32::from(self.cuts_by_mass())
     }
 
     fn reports(&self) -> bool {
@@ -136,8 +153,9 @@ impl Kernel for Categorical {
         if self.rows == 0 {
             return refuse("rows", "at least 1".into(), "0".into());
         }
-        if self.vocabulary == 0 || self.vocabulary > LARGEST_VOCABULARY {
-            let expected = format!("1..={LARGEST_VOCABULARY}");
+        let largest = MOST_VISITS / self.passes();
+        if self.vocabulary == 0 || self.vocabulary > largest {
+            let expected = format!("1..={largest} with these options");
             return refuse("vocabulary", expected, self.vocabulary.to_string());
         }
         if element_count(&[self.rows, self.vocabulary]) > u32::MAX as usize {
@@ -183,9 +201,8 @@ impl Kernel for Categorical {
     fn cost(&self) -> Cost {
         // A weight is about 16 operations; the passes are those that every implementation needs:
         // the sum, the choice, and one for each filter and for the raw confidence.
-        let filters = u64::from(self.top_k != 0) + u64::from(self.top_p < 1.0);
         let raw = u64::from(self.mode == TokenMode::SAMPLE_RAW_CONFIDENCE);
-        let passes = 2 + raw + if self.samples() { filters } else { 0 };
+        let passes = 2 + raw + u64::from(self.cuts_by_count()) + u64::from(self.cuts_by_mass());
         let candidates = element_count(&[self.rows, self.limit]) as u64;
         let elements: usize = self.extents().iter().sum();
         Cost {

@@ -44,7 +44,7 @@ impl RemaskStrategy {
 pub struct UnmaskTop {
     /// Examples.
     pub batch: u32,
-    /// Positions of one example, at most 4096.
+    /// Positions of one example, at most 1024.
     pub length: u32,
     /// The token that means masked, below 2^24.
     pub mask_token: u32,
@@ -59,8 +59,9 @@ pub struct UnmaskTop {
     pub flags: u32,
 }
 
-/// Positions whose order words fit 16 KiB of workgroup memory.
-const LONGEST: u32 = 4096;
+/// Each of the shader's 64 invocations compares its positions with all others; software Vulkan stops
+/// an invocation after 65,535 loop iterations.
+const LONGEST: u32 = 1024;
 const COMMITTED: u32 = 1;
 const REMASKED: u32 = 2;
 

@@ -3,7 +3,7 @@
 use super::{Categorical, NO_TOKEN, TokenMode};
 use crate::Real;
 
-/// Fractional bits for which 65,536 weights of one fit 63 bits.
+/// Fractional bits for which the sum of 65,536 weights of one fits 63 bits.
 const COARSE: u32 = 46;
 const FRACTION_BITS: u32 = 48;
 
@@ -150,8 +150,7 @@ impl Categorical {
 
     /// Zeroes the weights that top_k, then top_p, drop.
     fn filter<T: Real>(&self, logits: &[T], weights: &mut [T], order: &mut Vec<u32>, scale: u32) {
-        let by_count = self.top_k != 0 && self.top_k < self.limit;
-        let by_mass = self.top_p < 1.0;
+        let (by_count, by_mass) = (self.cuts_by_count(), self.cuts_by_mass());
         if !by_count && !by_mass {
             return;
         }

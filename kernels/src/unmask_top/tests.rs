@@ -174,7 +174,7 @@ fn refuses_what_it_is_not_defined_for() {
     assert_refuses(UnmaskTop { length: 0, ..good }, "length");
     assert_refuses(
         UnmaskTop {
-            length: 4097,
+            length: 1025,
             ..good
         },
         "length",
