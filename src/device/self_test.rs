@@ -105,7 +105,12 @@ fn on_gpu(
     let mut buffers = Vec::new();
     for input in inputs {
         let buffer = gpu.buffer("self-test operand", input.len() as u64 * 4, usage)?;
-        gpu.write("a self-test operand", &buffer, 0, bytemuck::cast_slice(input))?;
+        gpu.write(
+            "a self-test operand",
+            &buffer,
+            0,
+            bytemuck::cast_slice(input),
+        )?;
         buffers.push(buffer);
     }
     let bytes = u64::from(M * N) * 4;
@@ -141,7 +146,11 @@ mod tests {
 
     #[test]
     fn a_wrong_number_fails_wherever_it_stands() {
-        for numbers in [[f64::NAN, 0.0, 1.0], [0.0, f64::NAN, 1.0], [0.0, 1.0, f64::NAN]] {
+        for numbers in [
+            [f64::NAN, 0.0, 1.0],
+            [0.0, f64::NAN, 1.0],
+            [0.0, 1.0, f64::NAN],
+        ] {
             assert!(largest(numbers.into_iter()).is_nan(), "{numbers:?}");
         }
         assert_eq!(largest([0.5, 2.0, 1.0].into_iter()), 2.0);

@@ -89,7 +89,8 @@ fn with_residual(
         && shape[3] == width
         && element_count(&shape) == elements(&product)
         && (add.a_offset, add.out_offset) == (0, 0)
-        && [add.a_stride_1, add.a_stride_2, add.a_stride_3] == [shape[2].checked_mul(width)?, width, 1]
+        && [add.a_stride_1, add.a_stride_2, add.a_stride_3]
+            == [shape[2].checked_mul(width)?, width, 1]
         && add.b_stride_3 == 1;
     if !plain {
         return None;
