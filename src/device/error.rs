@@ -33,6 +33,21 @@ pub enum DeviceError {
         /// Adapter name.
         device: String,
     },
+    /// A launch needs more workgroups than the adapter starts in one dimension.
+    #[error(
+        "{what} needs {count} workgroups in one dimension, over the limit \
+         max_compute_workgroups_per_dimension = {limit} of {device}"
+    )]
+    TooManyWorkgroups {
+        /// What was to be launched.
+        what: String,
+        /// Workgroups needed.
+        count: u32,
+        /// The limit.
+        limit: u32,
+        /// Adapter name.
+        device: String,
+    },
     /// The device ran out of memory.
     #[error("out of memory on {device} while allocating {what}: {message}")]
     OutOfMemory {

@@ -56,6 +56,35 @@ fn watch(device: &wgpu::Device, lost: &Arc<Mutex<Option<String>>>) {
     }));
 }
 
+/// Runs `action` and turns any error that the driver reports meanwhile into a value.
+fn scoped<R>(
+    device: &wgpu::Device,
+    name: &str,
+    what: &str,
+    action: impl FnOnce() -> R,
+) -> Result<R, DeviceError> {
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let result = action();
+    let refused = pollster::block_on(validation.pop()).or(pollster::block_on(internal.pop()));
+    let exhausted = pollster::block_on(memory.pop());
+    let (device, what) = (name.to_string(), what.to_string());
+    match (exhausted, refused) {
+        (Some(error), _) => Err(DeviceError::OutOfMemory {
+            device,
+            what,
+            message: error.to_string(),
+        }),
+        (None, Some(error)) => Err(DeviceError::Refused {
+            device,
+            what,
+            message: error.to_string(),
+        }),
+        (None, None) => Ok(result),
+    }
+}
+
 impl GpuDevice {
     pub(super) fn new(
         device: wgpu::Device,
@@ -81,12 +110,14 @@ impl GpuDevice {
         if ownership == Ownership::Engine {
             watch(&device, &lost);
         }
-        let absent = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("absent operand"),
-            size: 256,
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        });
+        let absent = scoped(&device, &info.name, "a buffer", || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("absent operand"),
+                size: 256,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        })?;
         let capabilities = info.capabilities();
         Ok(Self {
             device,
@@ -148,28 +179,35 @@ impl GpuDevice {
     /// Runs `action` and turns any validation or memory error of the driver into a value.
     fn guarded<R>(&self, what: &str, action: impl FnOnce() -> R) -> Result<R, DeviceError> {
         self.alive()?;
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let result = action();
-        let refused = pollster::block_on(validation.pop()).or(pollster::block_on(internal.pop()));
-        let exhausted = pollster::block_on(memory.pop());
-        if let Some(error) = exhausted {
-            return Err(DeviceError::OutOfMemory {
-                device: self.info.name.clone(),
-                what: what.to_string(),
-                message: error.to_string(),
-            });
-        }
-        if let Some(error) = refused {
-            return Err(DeviceError::Refused {
-                device: self.info.name.clone(),
-                what: what.to_string(),
-                message: error.to_string(),
-            });
-        }
+        let result = scoped(&self.device, &self.info.name, what, action)?;
         self.alive()?;
         Ok(result)
+    }
+
+    /// Writes bytes into a buffer.
+    ///
+    /// # Errors
+    /// [`DeviceError::Refused`] if the range is not inside the buffer, [`DeviceError::Lost`].
+    pub fn write(
+        &self,
+        what: &str,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        self.guarded(what, || self.queue.write_buffer(buffer, offset, bytes))
+    }
+
+    /// Submits recorded work and returns without waiting.
+    ///
+    /// # Errors
+    /// [`DeviceError::Refused`], [`DeviceError::Lost`].
+    pub fn submit(
+        &self,
+        what: &str,
+        encoder: wgpu::CommandEncoder,
+    ) -> Result<wgpu::SubmissionIndex, DeviceError> {
+        self.guarded(what, || self.queue.submit([encoder.finish()]))
     }
 
     /// A buffer of `bytes` bytes (rounded up to four, at least four).
@@ -189,7 +227,7 @@ impl GpuDevice {
             return Err(DeviceError::TooLarge {
                 what: what.to_string(),
                 bytes: size,
-                limit_name: "largest buffer",
+                limit_name: "largest buffer (max_buffer_size)",
                 limit,
                 device: self.info.name.clone(),
             });
@@ -216,7 +254,7 @@ impl GpuDevice {
         Err(DeviceError::TooLarge {
             what: what.to_string(),
             bytes,
-            limit_name: "largest storage binding",
+            limit_name: "largest storage binding (max_storage_buffer_binding_size)",
             limit,
             device: self.info.name.clone(),
         })
@@ -342,32 +380,34 @@ impl GpuDevice {
         })
     }
 
-    /// Submits recorded work and returns without waiting.
-    ///
-    /// # Errors
-    /// [`DeviceError::Refused`], [`DeviceError::Lost`].
-    pub fn submit(
-        &self,
-        what: &str,
-        encoder: wgpu::CommandEncoder,
-    ) -> Result<wgpu::SubmissionIndex, DeviceError> {
-        self.guarded(what, || self.queue.submit([encoder.finish()]))
-    }
-
     /// Waits for a submission.
     ///
     /// # Errors
     /// [`DeviceError::Lost`] if the device is lost meanwhile.
     pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), DeviceError> {
-        let outcome = self.device.poll(wgpu::PollType::Wait {
-            submission_index: Some(submission),
-            timeout: None,
-        });
+        // wgpu panics when the driver reports a loss while it polls; a loss is no bug of the program.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.device.poll(wgpu::PollType::Wait {
+                submission_index: Some(submission),
+                timeout: None,
+            })
+        }));
         self.alive()?;
-        outcome.map(|_| ()).map_err(|error| DeviceError::Lost {
+        match outcome {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.gone(error.to_string())),
+            Err(_) => Err(self.gone("lost while waiting for it".into())),
+        }
+    }
+
+    /// Notes that the device is gone, and says so.
+    fn gone(&self, message: String) -> DeviceError {
+        let mut slot = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert_with(|| message.clone());
+        DeviceError::Lost {
             device: self.info.name.clone(),
-            message: error.to_string(),
-        })
+            message,
+        }
     }
 
     /// Reads `bytes` bytes of `buffer` from `offset` on; waits for all work before it.
@@ -395,20 +435,20 @@ impl GpuDevice {
         let submission = self.submit("read-back", encoder)?;
         let slice = staging.slice(..bytes);
         let (sender, receiver) = std::sync::mpsc::channel();
-        slice.map_async(wgpu::MapMode::Read, move |outcome| {
-            // The receiver lives until the poll below has run this callback.
-            let _ = sender.send(outcome);
-        });
+        self.guarded("mapping of the read-back buffer", || {
+            slice.map_async(wgpu::MapMode::Read, move |outcome| {
+                // The receiver lives until the poll below has run this callback.
+                let _ = sender.send(outcome);
+            });
+        })?;
         self.wait(submission)?;
-        let lost = |message: String| DeviceError::Lost {
-            device: self.info.name.clone(),
-            message,
-        };
-        receiver
-            .recv()
-            .map_err(|e| lost(e.to_string()))?
-            .map_err(|e| lost(e.to_string()))?;
-        let mapped = slice.get_mapped_range().map_err(|e| lost(e.to_string()))?;
-        Ok(mapped.to_vec())
+        // The poll has run the callback unless the device went away.
+        match receiver.try_recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(self.gone(error.to_string())),
+            Err(error) => return Err(self.gone(error.to_string())),
+        }
+        let mapped = slice.get_mapped_range();
+        Ok(mapped.map_err(|e| self.gone(e.to_string()))?.to_vec())
     }
 }

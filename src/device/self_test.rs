@@ -50,21 +50,25 @@ pub fn self_test(device: &Device) -> Result<SelfTest, DeviceError> {
             .map(f64::from)
             .collect(),
     };
-    let largest_error = exact
-        .iter()
-        .zip(&found)
-        .map(|(e, f)| (e - f).abs())
-        // A NaN must fail the test, and `max` would drop it.
-        .fold(
-            0.0f64,
-            |worst, error| if error <= worst { worst } else { error },
-        ) as f32;
+    let errors = exact.iter().zip(&found).map(|(e, f)| (e - f).abs());
+    let largest_error = largest(errors) as f32;
     let tolerance = 4e-7 * (K as f32).sqrt() * 16.0 + 1e-6;
     Ok(SelfTest {
         passed: largest_error <= tolerance && found.len() == exact.len(),
         largest_error,
         tolerance,
         what: format!("product {M} x {K} x {N} against the f64 twin"),
+    })
+}
+
+/// Largest of some numbers that are not negative; NaN if one is, where `max` would drop it.
+fn largest(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |worst, number| {
+        if worst.is_nan() || number <= worst {
+            worst
+        } else {
+            number
+        }
     })
 }
 
@@ -101,8 +105,12 @@ fn on_gpu(
     let mut buffers = Vec::new();
     for input in inputs {
         let buffer = gpu.buffer("self-test operand", input.len() as u64 * 4, usage)?;
-        gpu.queue()
-            .write_buffer(&buffer, 0, bytemuck::cast_slice(input));
+        gpu.write(
+            "a self-test operand",
+            &buffer,
+            0,
+            bytemuck::cast_slice(input),
+        )?;
         buffers.push(buffer);
     }
     let bytes = u64::from(M * N) * 4;
@@ -130,4 +138,29 @@ fn on_gpu(
     gpu.submit("the self-test", encoder)?;
     let read = gpu.read(&output, 0, bytes)?;
     Ok(bytemuck::pod_collect_to_vec(&read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_number_fails_wherever_it_stands() {
+        for numbers in [
+            [f64::NAN, 0.0, 1.0],
+            [0.0, f64::NAN, 1.0],
+            [0.0, 1.0, f64::NAN],
+        ] {
+            assert!(largest(numbers.into_iter()).is_nan(), "{numbers:?}");
+        }
+        assert_eq!(largest([0.5, 2.0, 1.0].into_iter()), 2.0);
+    }
+
+    #[test]
+    fn the_cpu_devices_pass() {
+        for device in [Device::cpu(), Device::cpu_f64()] {
+            let test = self_test(&device).unwrap();
+            assert!(test.passed, "{test:?}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! Execution on the CPU device: nodes in order, each through its twin.
 
 use super::plan::PlanInner;
-use super::{Constant, Graph, GraphError, MemoryPlan, Moment, Tensor};
+use super::{Constant, Graph, GraphError, Moment, Tensor};
+use crate::device::DeviceError;
 use attractor_kernels::{Access, Element, Operands, Real, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,11 +69,13 @@ struct Range {
 }
 
 impl<T: Real> CpuArena<T> {
-    pub fn new(memory: &MemoryPlan) -> Self {
-        Self {
-            floats: vec![T::ZERO; memory.float_elements],
-            words: vec![0; memory.word_elements],
-        }
+    pub fn new(plan: &PlanInner) -> Result<Self, DeviceError> {
+        let memory = &plan.memory;
+        let name = &plan.device.info().name;
+        Ok(Self {
+            floats: zeros(T::ZERO, memory.float_elements, name)?,
+            words: zeros(0, memory.word_elements, name)?,
+        })
     }
 
     /// Runs one node.
@@ -144,6 +147,20 @@ impl<T: Real> CpuArena<T> {
             .get(offset..offset.saturating_add(tensor.len()))
             .unwrap_or(&[])
     }
+}
+
+/// `count` zeros, or an error where there is no memory for them.
+fn zeros<E: Clone>(zero: E, count: usize, device: &str) -> Result<Vec<E>, DeviceError> {
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(count)
+        .map_err(|error| DeviceError::OutOfMemory {
+            device: device.to_string(),
+            what: format!("working memory of {count} elements"),
+            message: error.to_string(),
+        })?;
+    values.resize(count, zero);
+    Ok(values)
 }
 
 /// A piece of an arena.

@@ -35,6 +35,14 @@ pub enum GraphError {
         /// What was given.
         found: String,
     },
+    /// A launch names a node that is not there.
+    #[error("launch of node {node}: expected one of the {nodes} nodes of the graph")]
+    Launch {
+        /// Index of the node.
+        node: usize,
+        /// Nodes of the graph.
+        nodes: usize,
+    },
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),

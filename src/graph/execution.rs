@@ -45,8 +45,8 @@ impl Execution {
             (Constants::Gpu(constants), Some(gpu)) => {
                 Arena::Gpu(GpuArena::new(inner, constants, gpu)?)
             }
-            (Constants::F64(_), _) => Arena::F64(CpuArena::new(&inner.memory)),
-            _ => Arena::F32(CpuArena::new(&inner.memory)),
+            (Constants::F64(_), _) => Arena::F64(CpuArena::new(inner)?),
+            _ => Arena::F32(CpuArena::new(inner)?),
         };
         Ok(Self {
             plan: Arc::clone(inner),
@@ -60,7 +60,7 @@ impl Execution {
         match &self.arena {
             Arena::F32(arena) => (arena.floats.capacity() * 4 + arena.words.capacity() * 4) as u64,
             Arena::F64(arena) => (arena.floats.capacity() * 8 + arena.words.capacity() * 4) as u64,
-            Arena::Gpu(_) => self.plan.memory.bytes(),
+            Arena::Gpu(arena) => arena.bytes(),
         }
     }
 
@@ -92,11 +92,24 @@ impl Execution {
         placed.ok_or_else(|| mismatch("a tensor in working memory".into(), "a constant".into()))
     }
 
+    fn check_writable(&self, id: TensorId) -> Result<(), GraphError> {
+        let tensor = self.plan.graph.tensor(id);
+        if tensor.kind.is_written_by_host() {
+            return Ok(());
+        }
+        Err(GraphError::Access {
+            tensor: tensor.name.clone(),
+            expected: "an input".into(),
+            found: format!("{:?}", tensor.kind),
+        })
+    }
+
     /// Writes a real-valued input.
     ///
     /// # Errors
-    /// [`GraphError::Access`] on a wrong element kind or count.
+    /// [`GraphError::Access`] for anything but an input, on a wrong element kind or count.
     pub fn write(&mut self, id: TensorId, values: &[f32]) -> Result<(), GraphError> {
+        self.check_writable(id)?;
         let offset = self.access(id, Element::Float, Some(values.len()))?;
         match &mut self.arena {
             Arena::F32(arena) => fill(&mut arena.floats, offset, values.iter().copied()),
@@ -109,8 +122,9 @@ impl Execution {
     /// Writes an input of words.
     ///
     /// # Errors
-    /// [`GraphError::Access`] on a wrong element kind or count.
+    /// As [`Execution::write`].
     pub fn write_words(&mut self, id: TensorId, values: &[u32]) -> Result<(), GraphError> {
+        self.check_writable(id)?;
         let offset = self.access(id, Element::Word, Some(values.len()))?;
         match &mut self.arena {
             Arena::F32(arena) => fill(&mut arena.words, offset, values.iter().copied()),
@@ -181,12 +195,38 @@ impl Execution {
         }
     }
 
+    /// Checks that every launch names a node, and that the last step of each node is within its
+    /// parameters, tables and histories: shaders run without bounds checks.
+    ///
+    /// # Errors
+    /// [`GraphError`] naming the node and the tensor that do not fit.
+    pub fn check(&self, launches: &[(usize, u32)]) -> Result<(), GraphError> {
+        let graph = &self.plan.graph;
+        let mut last: Vec<Option<u32>> = vec![None; graph.nodes().len()];
+        for &(node, step) in launches {
+            let Some(slot) = last.get_mut(node) else {
+                return Err(GraphError::Launch {
+                    node,
+                    nodes: graph.nodes().len(),
+                });
+            };
+            *slot = Some(slot.map_or(step, |known| known.max(step)));
+        }
+        for (node, step) in graph.nodes().iter().zip(last) {
+            if let Some(step) = step {
+                graph.check_step(node, step)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Carries out `launches`, each a node index and a step number, in order. On a GPU this is one
     /// submission, and it returns before the work is done.
     ///
     /// # Errors
     /// [`GraphError`] from a twin or the device.
     pub fn submit(&mut self, launches: &[(usize, u32)], moment: &Moment) -> Result<(), GraphError> {
+        self.check(launches)?;
         match &mut self.arena {
             Arena::Gpu(arena) => arena.submit(&self.plan, launches, moment, None),
             _ => launches
@@ -229,6 +269,7 @@ impl Execution {
         launches: &[(usize, u32)],
         moment: &Moment,
     ) -> Result<Option<Vec<f64>>, GraphError> {
+        self.check(launches)?;
         if let Arena::Gpu(arena) = &mut self.arena {
             return arena.profile(&self.plan, launches, moment);
         }

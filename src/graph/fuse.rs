@@ -5,9 +5,9 @@ use super::{Graph, Node, TensorId, TensorKind};
 use attractor_kernels::activation::Activate;
 use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::matmul::MatMul;
-use attractor_kernels::{Activation, AnyKernel};
+use attractor_kernels::{Activation, AnyKernel, element_count};
 
-/// Positions of the operands of a product.
+// Positions of the operands of a product.
 const RESIDUAL_OPERAND: usize = 3;
 const OUTPUT_OPERAND: usize = 5;
 
@@ -38,19 +38,25 @@ fn fuse_pair(graph: &Graph, index: usize) -> Option<Node> {
     if !fusible {
         return None;
     }
+    let target = second.operands.last().copied().flatten()?;
+    // The second node must read the product, and may write what the product reads only after it.
+    if second.operands.first() != Some(&Some(output)) || first.operands.contains(&Some(target)) {
+        return None;
+    }
     let mut node = first.clone();
     match second.kernel {
         AnyKernel::Activate(activate) => with_activation(&mut node, product, activate)?,
         AnyKernel::Elementwise(add) => {
+            // x + x needs x itself, which fusion would take away.
             let residual = second.operands.get(1).copied().flatten()?;
-            if second.operands.first() != Some(&Some(output)) {
+            if residual == output {
                 return None;
             }
             with_residual(&mut node, product, add, residual)?;
         }
         _ => return None,
     }
-    node.operands[OUTPUT_OPERAND] = second.operands.last().copied().flatten();
+    *node.operands.get_mut(OUTPUT_OPERAND)? = Some(target);
     node.label = format!("{} + {}", first.label, second.label);
     Some(node)
 }
@@ -81,9 +87,10 @@ fn with_residual(
         && (add.alpha, add.beta) == (1.0, 1.0)
         && shape[0] == 1
         && shape[3] == width
-        && shape[1] as usize * shape[2] as usize * width as usize == elements(&product)
+        && element_count(&shape) == elements(&product)
         && (add.a_offset, add.out_offset) == (0, 0)
-        && [add.a_stride_1, add.a_stride_2, add.a_stride_3] == [shape[2] * width, width, 1]
+        && [add.a_stride_1, add.a_stride_2, add.a_stride_3]
+            == [shape[2].checked_mul(width)?, width, 1]
         && add.b_stride_3 == 1;
     if !plain {
         return None;
@@ -92,8 +99,11 @@ fn with_residual(
     product = MatMul {
         batch: shape[1],
         m: shape[2],
-        a_batch_stride: shape[2] * product.a_row_stride,
-        c_batch_stride: shape[2] * product.c_row_stride,
+        a_batch_stride: shape[2].checked_mul(product.a_row_stride)?,
+        c_batch_stride: shape[2].checked_mul(product.c_row_stride)?,
+        // A single matrix may come with any stride here; its parts share B and the gate.
+        b_batch_stride: 0,
+        gate_batch_stride: 0,
         residual_offset: add.b_offset,
         residual_batch_stride: add.b_stride_1,
         residual_row_stride: add.b_stride_2,
@@ -101,7 +111,7 @@ fn with_residual(
         ..product
     };
     // One tall matrix serves a CPU's cache better than many short ones.
-    if add.b_offset == 0 && add.b_stride_1 == shape[2] * add.b_stride_2 {
+    if add.b_offset == 0 && Some(add.b_stride_1) == shape[2].checked_mul(add.b_stride_2) {
         product = MatMul {
             batch: 1,
             m: shape[1] * shape[2],
@@ -109,12 +119,12 @@ fn with_residual(
         };
     }
     node.kernel = product.into();
-    node.operands[RESIDUAL_OPERAND] = Some(residual);
+    *node.operands.get_mut(RESIDUAL_OPERAND)? = Some(residual);
     Some(())
 }
 
 fn elements(product: &MatMul) -> usize {
-    product.batch as usize * product.m as usize * product.n as usize
+    element_count(&[product.batch, product.m, product.n])
 }
 
 /// Whether the product is one tall matrix that fills its output without gaps.

@@ -48,7 +48,7 @@ impl GpuConstants {
                 Constant::Float(values) => bytemuck::cast_slice(values),
                 Constant::Word(values) => bytemuck::cast_slice(values),
             };
-            gpu.queue().write_buffer(&buffers[*buffer], *offset, bytes);
+            gpu.write(&tensor.name, &buffers[*buffer], *offset, bytes)?;
         }
         Ok(Self { buffers, places })
     }
@@ -78,6 +78,7 @@ impl GpuArena {
         constants: &GpuConstants,
         gpu: &Arc<GpuDevice>,
     ) -> Result<Self, GraphError> {
+        // A graph of constants alone needs no memory, but a buffer cannot be empty.
         let arena = gpu.buffer("working memory", plan.memory.bytes(), STORAGE)?;
         let mut built = Self {
             gpu: Arc::clone(gpu),
@@ -133,12 +134,17 @@ impl GpuArena {
         plan.memory.offsets[id.0].map(|elements| base + elements as u64 * 4)
     }
 
+    /// Bytes of working memory on the device.
+    pub fn bytes(&self) -> u64 {
+        self.arena.size()
+    }
+
     pub fn write(&self, plan: &PlanInner, id: TensorId, bytes: &[u8]) -> Result<(), GraphError> {
-        self.gpu.alive()?;
-        if let Some(offset) = self.offset(plan, id) {
-            self.gpu.queue().write_buffer(&self.arena, offset, bytes);
-        }
-        Ok(())
+        let Some(offset) = self.offset(plan, id) else {
+            return Ok(());
+        };
+        let name = &plan.graph.tensor(id).name;
+        Ok(self.gpu.write(name, &self.arena, offset, bytes)?)
     }
 
     pub fn read(&self, plan: &PlanInner, id: TensorId) -> Result<Vec<u8>, GraphError> {
@@ -212,6 +218,7 @@ impl GpuArena {
         let batch = wgpu::QUERY_SET_MAX_QUERIES as usize - 1;
         for part in launches.chunks(batch) {
             let count = part.len() as u32 + 1;
+            self.gpu.alive()?;
             let device = self.gpu.device();
             let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("launches"),

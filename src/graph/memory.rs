@@ -139,14 +139,23 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
         .collect()
 }
 
-/// Whether several nodes write parts of the tensor, so that a first write does not define all of it.
+/// Whether a first write does not define all of the tensor: several nodes write parts of it, or one
+/// writes another part at every step, as a history is written.
 fn partial(graph: &Graph, index: usize) -> bool {
-    let writers = graph
-        .nodes()
-        .iter()
-        .flat_map(|node| node.kernel.id().operands().iter().zip(&node.operands))
-        .filter(|(operand, id)| {
-            id.is_some_and(|id| id.0 == index) && operand.access != attractor_kernels::Access::Read
-        });
-    writers.count() > 1
+    let mut writers = 0;
+    for node in graph.nodes() {
+        let table = node.kernel.id().operands();
+        for (place, (operand, id)) in table.iter().zip(&node.operands).enumerate() {
+            let written = operand.access != attractor_kernels::Access::Read;
+            if !written || id.is_none_or(|id| id.0 != index) {
+                continue;
+            }
+            writers += 1;
+            let reach = |step| node.kernel.at_step(step).extents().get(place).copied();
+            if writers > 1 || reach(0) != reach(1) {
+                return true;
+            }
+        }
+    }
+    false
 }

@@ -257,6 +257,29 @@ impl Graph {
         self.nodes.iter().try_for_each(|node| self.check_node(node))
     }
 
+    /// Checks a node at a step of an orbit: tables and histories are indexed by step.
+    fn check_step(&self, node: &Node, step: u32) -> Result<(), GraphError> {
+        let kernel = node.kernel.at_step(step);
+        kernel.check().map_err(|source| GraphError::Node {
+            node: node.label.clone(),
+            source,
+        })?;
+        for (id, extent) in node.operands.iter().zip(kernel.extents()) {
+            let Some(tensor) = id.map(|id| self.tensor(id)) else {
+                continue;
+            };
+            if tensor.len() < extent {
+                return Err(GraphError::Tensor {
+                    node: node.label.clone(),
+                    tensor: tensor.name.clone(),
+                    expected: format!("at least {extent} elements at step {step}"),
+                    found: format!("{:?}", tensor.shape),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn check_node(&self, node: &Node) -> Result<(), GraphError> {
         node.kernel.check().map_err(|source| GraphError::Node {
             node: node.label.clone(),

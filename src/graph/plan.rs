@@ -101,7 +101,9 @@ impl Plan {
             _ => 1,
         };
         let memory = &self.inner.memory;
-        (memory.float_elements as u64 * scale + memory.word_elements as u64) * 4
+        let floats = (memory.float_elements as u64).saturating_mul(scale);
+        let elements = floats.saturating_add(memory.word_elements as u64);
+        elements.saturating_mul(4)
     }
 
     /// What a run of `steps` steps will do.
@@ -134,6 +136,29 @@ impl Plan {
             working_bytes: self.working_bytes(),
             constant_bytes: constants.map(|t| t.len() as u64 * 4).sum(),
         }
+    }
+
+    /// Tensors, nodes, places in memory and totals for a run of `steps` steps, as JSON; values of
+    /// constants are left out.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] if a name is no valid text; none is known to arise.
+    pub fn to_json(&self, steps: u32) -> Result<String, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Dump<'a> {
+            device: &'a crate::device::DeviceInfo,
+            precision: Precision,
+            summary: PlanSummary,
+            graph: &'a Graph,
+            memory: &'a MemoryPlan,
+        }
+        serde_json::to_string_pretty(&Dump {
+            device: self.device().info(),
+            precision: self.device().precision(),
+            summary: self.summary(steps),
+            graph: self.graph(),
+            memory: self.memory(),
+        })
     }
 
     /// The node list for people: one line a node with shapes and cost.
@@ -196,16 +221,19 @@ fn check_limits(
     memory: &MemoryPlan,
     gpu: &crate::device::GpuDevice,
 ) -> Result<(), GraphError> {
-    for tensor in graph.tensors() {
-        let what = format!("tensor {} {:?}", tensor.name, tensor.shape);
-        gpu.check_binding(&what, (tensor.len() as u64).saturating_mul(4))?;
+    for (tensor, place) in graph.tensors().iter().zip(&memory.offsets) {
+        // What fusion has left unused takes no room.
+        if place.is_some() || tensor.constant.is_some() {
+            let what = format!("tensor {} {:?}", tensor.name, tensor.shape);
+            gpu.check_binding(&what, (tensor.len() as u64).saturating_mul(4))?;
+        }
     }
     let limit = gpu.device().limits().max_buffer_size;
     if memory.bytes() > limit {
         return Err(GraphError::Device(DeviceError::TooLarge {
             what: "working memory".into(),
             bytes: memory.bytes(),
-            limit_name: "largest buffer",
+            limit_name: "largest buffer (max_buffer_size)",
             limit,
             device: gpu.info().name.clone(),
         }));
@@ -213,13 +241,13 @@ fn check_limits(
     let groups = gpu.capabilities().workgroups_per_dimension;
     for node in graph.nodes() {
         let launch = node.kernel.launch(gpu.capabilities());
-        if let Some(count) = launch.workgroups.iter().find(|&&count| count > groups) {
-            return Err(GraphError::Tensor {
-                node: node.label.clone(),
-                tensor: "its workgroups".into(),
-                expected: format!("at most {groups} in one dimension"),
-                found: count.to_string(),
-            });
+        if let Some(&count) = launch.workgroups.iter().find(|&&count| count > groups) {
+            return Err(GraphError::Device(DeviceError::TooManyWorkgroups {
+                what: format!("node {} ({})", node.label, node.kernel.id().name()),
+                count,
+                limit: groups,
+                device: gpu.info().name.clone(),
+            }));
         }
     }
     Ok(())

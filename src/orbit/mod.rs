@@ -68,9 +68,10 @@ impl Orbit {
     /// # Errors
     /// [`GraphError`] from a twin or the device.
     pub fn run(&mut self, steps: u32, moment: &Moment) -> Result<OrbitReport, GraphError> {
-        self.check_last_step(steps)?;
         let start = Instant::now();
         let launches = self.launches(steps);
+        // All of it before any of it is submitted.
+        self.execution.check(&launches)?;
         let mut report = OrbitReport {
             dispatches: launches.len() as u64,
             ..OrbitReport::default()
@@ -83,32 +84,6 @@ impl Orbit {
         self.execution.wait()?;
         report.total = start.elapsed();
         Ok(report)
-    }
-
-    /// Tables and histories are indexed by step: the last step must still fit them.
-    fn check_last_step(&self, steps: u32) -> Result<(), GraphError> {
-        let graph = self.plan.graph();
-        for node in graph
-            .nodes()
-            .iter()
-            .filter(|node| node.phase != Phase::Once)
-        {
-            let extents = node.kernel.at_step(steps.saturating_sub(1)).extents();
-            for (id, extent) in node.operands.iter().zip(extents) {
-                let Some(tensor) = id.map(|id| graph.tensor(id)) else {
-                    continue;
-                };
-                if tensor.len() < extent {
-                    return Err(GraphError::Tensor {
-                        node: node.label.clone(),
-                        tensor: tensor.name.clone(),
-                        expected: format!("at least {extent} elements for {steps} steps"),
-                        found: format!("{:?}", tensor.shape),
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Cuts launches into submissions that stay under the watchdog's patience, by a cautious estimate

@@ -30,9 +30,9 @@ pub(super) fn check(
     request: &PlanRequest<'_>,
     settings: &SamplerSettings,
     tables: &StepTables,
-    length: usize,
+    config: &DenoiserConfig,
 ) -> Result<(), PlannerError> {
-    let count = request.observations.count;
+    let (count, length) = (request.observations.count, config.seq_len);
     let demand = |holds: bool, what: &'static str, expected: String, found: String| {
         if holds {
             Ok(())
@@ -50,6 +50,7 @@ pub(super) fn check(
         "at least one example".into(),
         "none".into(),
     )?;
+    request.observations.check(config)?;
     let last = u64::from(request.first_example) + count as u64;
     demand(
         last <= u64::from(u32::MAX),
@@ -70,6 +71,15 @@ pub(super) fn check(
                 "locked actions",
                 format!("at most {length} actions"),
                 actions.len().to_string(),
+            )?;
+            let stray = actions
+                .iter()
+                .find(|&&action| action < 0 || action as usize >= config.action_dim);
+            demand(
+                stray.is_none(),
+                "locked actions",
+                format!("actions in 0..{}", config.action_dim),
+                stray.copied().unwrap_or(0).to_string(),
             )?;
         }
     }
@@ -98,10 +108,12 @@ pub(super) fn check(
         SamplerKind::MaskgitRemask => (true, false),
         SamplerKind::RemdmBernoulli => (true, true),
     };
-    for (what, needed, values) in [
-        ("draws u_cat", sampled, &draws.categorical),
-        ("draws u_unmask", bernoulli, &draws.unmask),
-        ("draws u_remask", sampled, &draws.remask),
+    // A choice among all that a draw of 1 leaves is the last; a probability of 1 must exceed any draw.
+    let below_one = 1.0f32.next_down();
+    for (what, needed, values, largest) in [
+        ("draws u_cat", sampled, &draws.categorical, 1.0),
+        ("draws u_unmask", bernoulli, &draws.unmask, below_one),
+        ("draws u_remask", sampled, &draws.remask, below_one),
     ] {
         if !needed {
             continue;
@@ -112,11 +124,12 @@ pub(super) fn check(
             format!("{expected} numbers"),
             values.len().to_string(),
         )?;
-        let outside = values.iter().find(|u| !(0.0..=1.0).contains(*u));
+        let outside = values.iter().find(|u| !(0.0..=largest).contains(*u));
+        let end = if largest < 1.0 { ')' } else { ']' };
         demand(
             outside.is_none(),
             what,
-            "numbers in [0, 1]".into(),
+            format!("numbers in [0, 1{end}"),
             outside.copied().unwrap_or(0.0).to_string(),
         )?;
     }
@@ -341,6 +354,10 @@ pub(super) fn gather(
             example: place / length,
             position: place % length,
         });
+    }
+    let strange = |pair: &[f32; 2]| pair.iter().any(|v| !v.is_finite());
+    if let Some(example) = goal.iter().flatten().position(strange) {
+        return Err(PlannerError::GoalNotFinite { example });
     }
     Ok(Plans {
         count,

@@ -89,6 +89,7 @@ impl Planner {
 
     fn check_forward(&self, request: &ForwardRequest<'_>) -> Result<(), PlannerError> {
         let (batch, config) = (request.observations.count, &self.config);
+        request.observations.check(config)?;
         let check = |what: &'static str, values: &[i32], length: usize, limit: usize| {
             let found = if values.len() != length {
                 format!("{} numbers", values.len())

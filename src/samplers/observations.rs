@@ -32,8 +32,26 @@ impl Observations {
         local: Vec<i32>,
         global: Vec<i32>,
     ) -> Result<Self, PlannerError> {
-        let cells = config.crop_size * config.crop_size;
-        let level = config.map_h * config.map_w;
+        let cells = config.crop_size.saturating_mul(config.crop_size).max(1);
+        let observations = Self {
+            count: local.len().div_ceil(cells),
+            crop: config.crop_size,
+            map: (config.map_h, config.map_w),
+            local,
+            global,
+        };
+        observations.check(config)?;
+        Ok(observations)
+    }
+
+    /// Checks shapes and glyphs against a model.
+    ///
+    /// # Errors
+    /// As [`Observations::new`].
+    pub fn check(&self, config: &DenoiserConfig) -> Result<(), PlannerError> {
+        let count = self.count;
+        let cells = config.crop_size.saturating_mul(config.crop_size);
+        let level = config.map_h.saturating_mul(config.map_w);
         let wrong = |array: &'static str, expected: String, found: String| {
             Err(PlannerError::Observation {
                 source_name: "observations".into(),
@@ -42,26 +60,29 @@ impl Observations {
                 found,
             })
         };
-        let count = local.len() / cells;
         if count == 0 {
             return wrong("local_obs", "at least one example".into(), "none".into());
         }
-        if local.len() != count * cells {
+        if self.crop != config.crop_size || self.local.len() != count.saturating_mul(cells) {
             return wrong(
                 "local_obs",
-                format!("a multiple of {cells} glyphs"),
-                local.len().to_string(),
+                format!("crops of {0} x {0} glyphs", config.crop_size),
+                format!("{} glyphs", self.local.len()),
             );
         }
-        if global.len() != count * level {
+        if self.map != (config.map_h, config.map_w)
+            || self.global.len() != count.saturating_mul(level)
+        {
             return wrong(
                 "global_obs",
-                format!("{count} maps of {level} glyphs"),
-                format!("{} glyphs", global.len()),
+                format!("{count} maps of {} x {} glyphs", config.map_h, config.map_w),
+                format!("{} glyphs", self.global.len()),
             );
         }
-        for (array, glyphs, size) in [("local_obs", &local, cells), ("global_obs", &global, level)]
-        {
+        for (array, glyphs, size) in [
+            ("local_obs", &self.local, cells),
+            ("global_obs", &self.global, level),
+        ] {
             let bad = glyphs
                 .iter()
                 .position(|&g| g < 0 || g as usize >= GLYPH_ROWS);
@@ -78,13 +99,7 @@ impl Observations {
                 );
             }
         }
-        Ok(Self {
-            count,
-            crop: config.crop_size,
-            map: (config.map_h, config.map_w),
-            local,
-            global,
-        })
+        Ok(())
     }
 
     /// Reads `local_obs` and `global_obs` of an npz of observations.
@@ -127,12 +142,12 @@ impl Observations {
 
     /// Glyphs of one crop.
     pub fn cells(&self) -> usize {
-        self.crop * self.crop
+        self.crop.saturating_mul(self.crop)
     }
 
     /// Glyphs of one level.
     pub fn level(&self) -> usize {
-        self.map.0 * self.map.1
+        self.map.0.saturating_mul(self.map.1)
     }
 
     /// A contiguous part of the examples; out-of-range parts are cut off.
@@ -142,11 +157,17 @@ impl Observations {
         let start = range.start.min(end);
         Self {
             count: end - start,
-            local: self.local[start * self.cells()..end * self.cells()].to_vec(),
-            global: self.global[start * self.level()..end * self.level()].to_vec(),
+            local: part(&self.local, start, end, self.cells()),
+            global: part(&self.global, start, end, self.level()),
             ..*self
         }
     }
+}
+
+/// Rows `start..end` of a row-major array; what is not there is left out.
+fn part(values: &[i32], start: usize, end: usize, width: usize) -> Vec<i32> {
+    let range = start.saturating_mul(width)..end.saturating_mul(width);
+    values.get(range).unwrap_or(&[]).to_vec()
 }
 
 /// Random numbers handed in, so that a run elsewhere can be replayed. Parts that the sampler does not

@@ -65,6 +65,12 @@ pub enum PlannerError {
         /// Position in the plan.
         position: usize,
     },
+    /// The network's prediction of the staircase is no usable number.
+    #[error("example {example}: the network's goal prediction is not finite")]
+    GoalNotFinite {
+        /// Example of the request.
+        example: usize,
+    },
 }
 
 impl From<DeviceError> for PlannerError {
@@ -173,7 +179,7 @@ impl Planner {
         let start = Instant::now();
         let length = self.config.seq_len;
         let tables = StepTables::new(settings, length, self.config.num_diffusion_steps)?;
-        chunks::check(request, settings, &tables, length)?;
+        chunks::check(request, settings, &tables, &self.config)?;
         let count = request.observations.count;
         let options = StepOptions {
             steps: tables.times.len(),
@@ -202,6 +208,8 @@ impl Planner {
                 steps,
             })
             .collect();
+        // Made before the first launch, so that the peak does not depend on how threads meet.
+        compiled.reserve(self.at_once(&compiled, count))?;
         let side_by_side = self.device.gpu().is_none() && parts.len() > 1;
         let run = |part: &Chunk<'_>| {
             let mut orbit = compiled.borrow()?;
@@ -270,12 +278,18 @@ impl Planner {
             record: false,
         };
         let compiled = self.fitting(settings, options, count)?;
-        let runs = count.div_ceil(compiled.shape.batch);
-        let at_once = match self.device.gpu() {
+        let held = self.at_once(&compiled, count).max(compiled.idle());
+        Ok(compiled.plan.working_bytes().saturating_mul(held as u64))
+    }
+
+    /// Runs of a batch of `count` that are carried out side by side.
+    fn at_once(&self, compiled: &Compiled, count: usize) -> usize {
+        match self.device.gpu() {
             Some(_) => 1,
-            None => runs.min(rayon::current_num_threads()),
-        };
-        Ok(compiled.plan.working_bytes() * at_once as u64)
+            None => count
+                .div_ceil(compiled.shape.batch)
+                .min(rayon::current_num_threads()),
+        }
     }
 
     /// A compiled plan for runs of a batch of `count`, as large as the device likes and allows.
@@ -289,9 +303,9 @@ impl Planner {
         loop {
             let runs = count.div_ceil(limit.max(1)).max(1);
             match self.compiled(settings, options, count.div_ceil(runs).max(1)) {
-                Err(PlannerError::Graph(GraphError::Device(DeviceError::TooLarge { .. })))
-                    if limit > 1 =>
-                {
+                Err(PlannerError::Graph(GraphError::Device(
+                    DeviceError::TooLarge { .. } | DeviceError::TooManyWorkgroups { .. },
+                ))) if limit > 1 => {
                     limit /= 2;
                 }
                 other => return other,
@@ -372,6 +386,22 @@ impl Compiled {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         idle.map_or_else(|| Orbit::new(&self.plan), Ok)
+    }
+
+    /// Makes sure that `count` working memories are there.
+    fn reserve(&self, count: usize) -> Result<(), GraphError> {
+        while self.idle() < count {
+            self.give_back(Orbit::new(&self.plan)?);
+        }
+        Ok(())
+    }
+
+    /// Working memories that are not in use.
+    fn idle(&self) -> usize {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     fn give_back(&self, orbit: Orbit) {

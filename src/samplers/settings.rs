@@ -157,7 +157,8 @@ impl SamplerSettings {
         )?;
         demand(
             "temperature",
-            self.temperature.is_finite() && self.temperature > 0.0,
+            // A subnormal divisor is zero on devices that flush such numbers.
+            self.temperature.is_normal() && self.temperature > 0.0,
             "a finite number above 0",
             self.temperature.to_string(),
         )?;
