@@ -229,10 +229,21 @@ impl Execution {
         self.check(launches)?;
         match &mut self.arena {
             Arena::Gpu(arena) => arena.submit(&self.plan, launches, moment, None),
-            _ => launches
-                .iter()
-                .try_for_each(|&(node, step)| self.run_on_cpu(node, step, moment)),
+            // On a thread of the pool from the start: handing over at every launch would cost more than
+            // a small launch itself.
+            _ if self.parallel => rayon::scope(|_| self.run_all_on_cpu(launches, moment)),
+            _ => self.run_all_on_cpu(launches, moment),
         }
+    }
+
+    fn run_all_on_cpu(
+        &mut self,
+        launches: &[(usize, u32)],
+        moment: &Moment,
+    ) -> Result<(), GraphError> {
+        launches
+            .iter()
+            .try_for_each(|&(node, step)| self.run_on_cpu(node, step, moment))
     }
 
     fn run_on_cpu(&mut self, node: usize, step: u32, moment: &Moment) -> Result<(), GraphError> {
