@@ -100,19 +100,14 @@ impl Checks {
         self.compared += expected.max(1);
         let same = found == expected;
         if !same {
-            self.fail(format!("{what}: expected {expected} numbers, found {found}"));
+            self.fail(format!(
+                "{what}: expected {expected} numbers, found {found}"
+            ));
         }
         same
     }
 
-    fn compare(
-        &mut self,
-        what: &str,
-        found: &[f64],
-        expected: &[f64],
-        tolerance: f64,
-        scale: f64,
-    ) {
+    fn compare(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64, scale: f64) {
         if !self.same_length(what, found.len(), expected.len()) {
             return;
         }
@@ -135,11 +130,7 @@ impl Checks {
     fn see(&mut self, what: &str, error: f64, tolerance: f64) {
         // An error of an exact quantity weighs more than any other, none weighs nothing.
         let weight = |error: f64, tolerance: f64| {
-            if error == 0.0 {
-                0.0
-            } else {
-                error / tolerance
-            }
+            if error == 0.0 { 0.0 } else { error / tolerance }
         };
         let heavier = self.worst.as_ref().is_none_or(|(worst, allowed, _)| {
             let (new, old) = (weight(error, tolerance), weight(*worst, *allowed));
@@ -186,9 +177,10 @@ impl Cases {
             (Err(CaseError::Unsupported(reason)), None) => (Verdict::Unsupported, Some(reason)),
             (_, Some(reason)) => (Verdict::Fail, Some(reason)),
             (Err(error), None) => (Verdict::Fail, Some(error.to_string())),
-            (Ok(()), None) if checks.compared == 0 => {
-                (Verdict::Fail, Some("there was nothing to compare".to_owned()))
-            }
+            (Ok(()), None) if checks.compared == 0 => (
+                Verdict::Fail,
+                Some("there was nothing to compare".to_owned()),
+            ),
             (Ok(()), None) => (Verdict::Pass, checks.remark),
         };
         let (worst_error, tolerance, worst_at) = match checks.worst {
@@ -209,7 +201,9 @@ impl Cases {
 
     /// A case of a kind that the engine does not know.
     pub fn unsupported(&mut self, name: &str, kind: &str, reason: &str) {
-        self.run(name, kind, |_| Err(CaseError::Unsupported(reason.to_owned())));
+        self.run(name, kind, |_| {
+            Err(CaseError::Unsupported(reason.to_owned()))
+        });
     }
 }
 
@@ -264,6 +258,9 @@ mod tests {
         });
         let case = cases.done.remove(0);
         assert_eq!(case.worst_at.as_deref(), Some("tight"));
-        assert_eq!((case.worst_error, case.tolerance), (Some(0.009), Some(0.01)));
+        assert_eq!(
+            (case.worst_error, case.tolerance),
+            (Some(0.009), Some(0.01))
+        );
     }
 }

@@ -123,7 +123,9 @@ impl<'a> Maps<'a> {
         let chars: Result<Vec<u8>, _> = values.into_iter().map(u8::try_from).collect();
         let chars = chars.map_err(|_| CaseError::Engine(format!("{name}: expected bytes")))?;
         if rows == 0 || cols == 0 || chars.is_empty() {
-            return Err(CaseError::Engine(format!("{name}: expected maps, found none")));
+            return Err(CaseError::Engine(format!(
+                "{name}: expected maps, found none"
+            )));
         }
         Ok(Self {
             arrays,
@@ -176,12 +178,7 @@ impl<'a> Maps<'a> {
     }
 
     /// The crop of the glyphs, or of the characters plus an offset.
-    fn crop(
-        &self,
-        name: &str,
-        offset: Option<i32>,
-        checks: &mut Checks,
-    ) -> Result<(), CaseError> {
+    fn crop(&self, name: &str, offset: Option<i32>, checks: &mut Checks) -> Result<(), CaseError> {
         let (shape, expected) = self.integers(name)?;
         let [_, size, width] = shape[..] else {
             return Err(CaseError::Engine(format!(
@@ -228,8 +225,9 @@ fn reward_trace(name: &str, trace: &Node<'_>, checks: &mut Checks) -> Result<(),
     let actions: Result<Vec<i32>, CaseError> = (list.integers()?.into_iter())
         .map(|action| i32::try_from(action).map_err(|_| list.wrong("action ids")))
         .collect();
-    let rewards: Result<Vec<f64>, CaseError> =
-        (trace.get("rewards")?.elements()?.iter()).map(Node::as_number).collect();
+    let rewards: Result<Vec<f64>, CaseError> = (trace.get("rewards")?.elements()?.iter())
+        .map(Node::as_number)
+        .collect();
     let done: Result<Vec<[bool; 3]>, CaseError> =
         (trace.get("done")?.elements()?.iter()).map(flags).collect();
     let distances: Vec<Option<u32>> = (trace.get("bfs_before")?.integers()?.into_iter())
@@ -259,7 +257,6 @@ fn reward_trace(name: &str, trace: &Node<'_>, checks: &mut Checks) -> Result<(),
 }
 
 fn flags(step: &Node<'_>) -> Result<[bool; 3], CaseError> {
-    let flags: Result<Vec<bool>, CaseError> =
-        step.elements()?.iter().map(Node::as_bool).collect();
+    let flags: Result<Vec<bool>, CaseError> = step.elements()?.iter().map(Node::as_bool).collect();
     <[bool; 3]>::try_from(flags?).map_err(|_| step.wrong("terminated, truncated and won"))
 }

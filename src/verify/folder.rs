@@ -160,7 +160,10 @@ impl<'a> Node<'a> {
 }
 
 /// The elements of a floating or integer array as f64, with its shape.
-pub(super) fn numbers(arrays: &ArrayMap, name: &str) -> Result<(Vec<usize>, Vec<f64>), FormatError> {
+pub(super) fn numbers(
+    arrays: &ArrayMap,
+    name: &str,
+) -> Result<(Vec<usize>, Vec<f64>), FormatError> {
     let array = arrays.get(name)?;
     let values = array.to_f64().or_else(|error| match array.to_i64() {
         Ok(values) => Ok(values.into_iter().map(|value| value as f64).collect()),
@@ -171,7 +174,10 @@ pub(super) fn numbers(arrays: &ArrayMap, name: &str) -> Result<(Vec<usize>, Vec<
 }
 
 /// The elements of an integer array as i32, with its shape.
-pub(super) fn integers(arrays: &ArrayMap, name: &str) -> Result<(Vec<usize>, Vec<i32>), FormatError> {
+pub(super) fn integers(
+    arrays: &ArrayMap,
+    name: &str,
+) -> Result<(Vec<usize>, Vec<i32>), FormatError> {
     let array = arrays.get(name)?;
     let values = array.to_i32();
     let values = values.map_err(|error| arrays.array_error(name, error))?;

@@ -51,7 +51,10 @@ fn windows(entry: &Node<'_>, checks: &mut Checks) -> Result<(), CaseError> {
         let actions = (0..steps).map(|step| (step % ACTIONS) as i32).collect();
         let windows: Vec<Window> = Window::all(&trajectory(actions)?).collect();
         checks.equal("n_windows", &[windows.len()], &[case.size("n_windows")?]);
-        let (first, last) = (tokens(windows.first(), length), tokens(windows.last(), length));
+        let (first, last) = (
+            tokens(windows.first(), length),
+            tokens(windows.last(), length),
+        );
         checks.equal("first", &first, &case.get("first")?.integers()?);
         checks.equal("last", &last, &case.get("last")?.integers()?);
     }
@@ -65,10 +68,11 @@ fn fifo(entry: &Node<'_>, checks: &mut Checks) -> Result<(), CaseError> {
     let mut buffer = ReplayBuffer::new(entry.size("capacity")?, Window::all(&offline));
     for event in entry.get("events")?.elements()? {
         let added = event.get("added")?;
-        let [action, count] = added.elements()?[..] else {
+        let [action, count] = &added.elements()?[..] else {
             return Err(added.wrong("an action and a number of steps"));
         };
-        let action = i32::try_from(action.as_integer()?).map_err(|_| added.wrong("an action id"))?;
+        let action =
+            i32::try_from(action.as_integer()?).map_err(|_| added.wrong("an action id"))?;
         buffer.extend(Window::all(&trajectory(vec![action; count.as_size()?])?));
         let pinned = buffer.pinned().len();
         checks.equal("n_offline", &[pinned], &[event.size("n_offline")?]);
@@ -76,7 +80,11 @@ fn fifo(entry: &Node<'_>, checks: &mut Checks) -> Result<(), CaseError> {
         let values: Vec<i64> = (buffer.online())
             .filter_map(|window| tokens(Some(window), length).first().copied())
             .collect();
-        checks.equal("online_values", &values, &event.get("online_values")?.integers()?);
+        checks.equal(
+            "online_values",
+            &values,
+            &event.get("online_values")?.integers()?,
+        );
     }
     Ok(())
 }
@@ -90,7 +98,11 @@ pub(super) fn curriculum(entry: &Node<'_>, checks: &mut Checks) -> Result<(), Ca
         // The first recipe's rule differs at exactly its upper edge alone.
         let first = if rate == 0.85 { 1.0 } else { weight };
         let found = CurriculumRule::Above.weight(rate);
-        checks.equal(&format!("first recipe's weight at {rate}"), &[found], &[first]);
+        checks.equal(
+            &format!("first recipe's weight at {rate}"),
+            &[found],
+            &[first],
+        );
     }
     for (key, preseed) in [("empty_rate", 0), ("preseed_rate", 50)] {
         let queue = Curriculum::new(CurriculumRule::From, 1, 100, preseed);

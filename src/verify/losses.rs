@@ -84,7 +84,9 @@ impl<'a> Losses<'a> {
         for (name, value) in &self.values {
             let case = format!("{title}.{name}");
             if let Some(schedule) = name.strip_suffix(".nothing_masked") {
-                cases.run(&case, "loss", |checks| self.nothing(schedule, value, checks));
+                cases.run(&case, "loss", |checks| {
+                    self.nothing(schedule, value, checks)
+                });
                 continue;
             }
             cases.run(&case, "loss", |checks| self.value(name, value, checks));

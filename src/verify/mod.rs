@@ -15,6 +15,7 @@ mod procedural;
 mod remdm;
 mod report;
 mod schedules;
+mod traces;
 mod walk;
 
 pub use report::{Case, Report, Verdict};

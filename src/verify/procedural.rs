@@ -96,7 +96,11 @@ impl<'a> Procedure<'a> {
             parameters += Self::shape(rule)?.1;
             if let Some(expected) = rule.find("fnv1a32") {
                 let found = i64::from(fnv1a32(name));
-                checks.equal(&format!("hash of {name}"), &[found], &[expected.as_integer()?]);
+                checks.equal(
+                    &format!("hash of {name}"),
+                    &[found],
+                    &[expected.as_integer()?],
+                );
             }
         }
         if let Some(expected) = entry.find("params") {

@@ -4,7 +4,7 @@ use super::checks::{CaseError, Cases, Checks};
 use super::folder::{Folder, Node};
 use super::models;
 use super::procedural::{self, Procedure};
-use super::{environment, losses, schedules};
+use super::{environment, losses, schedules, traces};
 use crate::device::Device;
 
 pub(super) fn run(folder: &Folder, device: &Device, cases: &mut Cases) {
@@ -21,6 +21,7 @@ pub(super) fn run(folder: &Folder, device: &Device, cases: &mut Cases) {
             "losses" => losses::run(folder, &entry, cases),
             "schedules" => schedules::run(folder, &entry, cases),
             "env" => environment::run(folder, &entry, cases),
+            "traces" => traces::run(folder, &entry, device, cases),
             "train" => training(&entry, cases),
             _ => models::run(folder, key, &entry, device, cases),
         }

@@ -26,7 +26,8 @@ pub(super) fn recipe(name: &str) -> Result<Recipe, CaseError> {
 
 /// A schedule by name; a name that the recipe does not have is not known to the engine.
 pub(super) fn schedule(recipe: Recipe, name: &str) -> Result<NoiseSchedule, CaseError> {
-    NoiseSchedule::from_name(recipe, name).map_err(|error| CaseError::Unsupported(error.to_string()))
+    NoiseSchedule::from_name(recipe, name)
+        .map_err(|error| CaseError::Unsupported(error.to_string()))
 }
 
 pub(super) fn run(folder: &Folder, schedules: &Node<'_>, cases: &mut Cases) {
@@ -41,7 +42,10 @@ pub(super) fn run(folder: &Folder, schedules: &Node<'_>, cases: &mut Cases) {
         };
         let names: BTreeSet<String> = arrays
             .names()
-            .filter_map(|name| name.split_once('.').map(|(schedule, _)| schedule.to_owned()))
+            .filter_map(|name| {
+                name.split_once('.')
+                    .map(|(schedule, _)| schedule.to_owned())
+            })
             .collect();
         if names.is_empty() {
             let nothing = |_: &mut Checks| Ok(());
@@ -49,7 +53,9 @@ pub(super) fn run(folder: &Folder, schedules: &Node<'_>, cases: &mut Cases) {
         }
         for name in names {
             let title = format!("schedules.{key}.{name}");
-            cases.run(&title, "schedule", |checks| one(&arrays, key, &name, checks));
+            cases.run(&title, "schedule", |checks| {
+                one(&arrays, key, &name, checks)
+            });
         }
     }
 }
