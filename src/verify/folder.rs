@@ -107,11 +107,14 @@ impl<'a> Node<'a> {
         value.ok_or_else(|| self.wrong("true or false"))
     }
 
-    /// An integer from 0 to a million, the range of sizes and counts here.
+    /// An integer from 0 to 2^32, the range of sizes and counts here.
     pub fn as_size(&self) -> Result<usize, CaseError> {
-        let size = self.value.as_u64().filter(|size| *size <= 1_000_000);
+        let size = self
+            .value
+            .as_u64()
+            .filter(|size| *size <= u64::from(u32::MAX));
         size.and_then(|size| usize::try_from(size).ok())
-            .ok_or_else(|| self.wrong("a size of at most 1000000"))
+            .ok_or_else(|| self.wrong("a size or a count"))
     }
 
     pub fn integers(&self) -> Result<Vec<i64>, CaseError> {

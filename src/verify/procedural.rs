@@ -146,7 +146,7 @@ fn largest_error(listed: &Node<'_>, procedure: &Procedure<'_>) -> Result<f64, Ca
         };
         let found = procedure.elements(name, rule, expected.len())?;
         for (found, expected) in found.iter().zip(expected) {
-            let error = (f64::from(*found) - expected.as_number()?).abs();
+            let error = f64::from((found - expected.as_number()? as f32).abs());
             largest = largest.max(error);
         }
     }
