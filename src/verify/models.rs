@@ -15,8 +15,9 @@ use crate::samplers::{Activation, ForwardRequest, Observations, Planner, Planner
 
 /// Absolute, on logits and intermediates: f32 and f64 differ by at most 1e-5 in the reference.
 const TOLERANCE: f64 = 1e-4;
-/// Absolute, where both sides compute in f64.
-const TOLERANCE_F64: f64 = 1e-9;
+/// Absolute, where both sides compute in f64. The sigmoid of the gate is a constant in f32 here, which
+/// shows as 1e-8 in the logits.
+const TOLERANCE_F64: f64 = 1e-7;
 
 impl From<PlannerError> for CaseError {
     fn from(error: PlannerError) -> Self {
