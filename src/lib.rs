@@ -7,4 +7,5 @@ pub mod models;
 pub mod orbit;
 pub mod samplers;
 pub mod training;
+pub mod verify;
 pub mod worlds;

@@ -123,11 +123,12 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
             if let Some((_, overwrites)) = looped.first() {
                 // A value that enters the loop from outside, or is carried from one step to the next,
                 // or leaves the loop, must survive every step in full.
-                let carried = first < loop_start || host_writes || !overwrites;
+                // What the host reads may be a history, of which every step writes its own part.
+                let carried = first < loop_start || host_writes || host_reads || !overwrites;
                 if carried || partial(graph, index) {
                     first = first.min(loop_start);
                     last = last.max(loop_end.saturating_sub(1));
-                } else if last >= loop_end || host_reads {
+                } else if last >= loop_end {
                     last = last.max(loop_end.saturating_sub(1));
                 }
             }

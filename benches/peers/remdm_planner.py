@@ -1,0 +1,249 @@
+"""The planner in PyTorch beside `attractor`: same weights, observations, sampler and steps.
+
+Checks that both give the same plans from the same random numbers, then times both in turn. Needs
+Python, numpy and PyTorch, and an `attractor` binary. See `--help`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from plain_files import read_config, read_observations, read_safetensors
+from remdm_torch import Denoiser, Sampler, Slack
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLERS = ["greedy", "maskgit_remask", "remdm_bernoulli"]
+# A decision closer to its threshold than this may go either way in f32.
+TIE = 1e-4
+# Saturated confidences tie often, so near ties alone would excuse anything; most tokens must agree too.
+LEAST_AGREEMENT = 0.99
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=None, help="attractor binary (default: the one that is built, or on the path)")
+    parser.add_argument("--device", default=None, help="device of attractor (default: gpu where PyTorch has CUDA, else cpu)")
+    parser.add_argument("--torch-device", default=None, help="cpu or cuda (default: cuda for any device but cpu, where there is one)")
+    parser.add_argument("--weights", type=Path, default=ROOT / "assets/remdm_minihack.safetensors")
+    parser.add_argument("--config", type=Path, default=None, help="default: the JSON beside the weights")
+    parser.add_argument("--obs", type=Path, default=ROOT / "assets/minihack_eval_observations.npz")
+    parser.add_argument("--batches", default="1,64", help="comma-separated; the usual set is 1,64,1024")
+    parser.add_argument("--samplers", default=",".join(SAMPLERS))
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads of both sides")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds; in each, every contestant runs once")
+    parser.add_argument("--compile", action="store_true", help="torch.compile on the CPU too, which takes minutes to build")
+    parser.add_argument("--json", type=Path, default=None, help="also write the results there")
+    return parser.parse_args()
+
+
+def find_binary(named):
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    for candidate in [named, target / "release/attractor", shutil.which("attractor")]:
+        if candidate and Path(candidate).is_file():
+            return str(Path(candidate).resolve())
+    sys.exit(f"no attractor binary (looked at {named or target / 'release/attractor'}); give --binary PATH")
+
+
+class Engine:
+    """The attractor binary, one process a call."""
+
+    def __init__(self, options):
+        self.binary, self.device, self.options = find_binary(options.binary), options.device, options
+        self.environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads)}
+
+    def call(self, *words):
+        command = [self.binary, *map(str, words)]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\nexit {done.returncode}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
+    def flags(self, sampler, settings):
+        words = ["--weights", self.options.weights, "--device", self.device, "--sampler", sampler]
+        words += ["--steps", self.options.steps]
+        if self.options.config:
+            words += ["--config", self.options.config]
+        if sampler != "greedy":
+            for name in ["strategy", "eta", "temperature", "top_k", "top_p"]:
+                words += ["--" + name.replace("_", "-"), settings[name]]
+        return words
+
+    def plan(self, sampler, settings, local, world, draws):
+        """Tokens [B, L] from replayed random numbers."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            np.savez(folder / "obs.npz", local_obs=local, global_obs=world)
+            np.savez(folder / "draws.npz", **draws)
+            words = ["plan", *self.flags(sampler, settings), "--obs", folder / "obs.npz"]
+            self.call(*words, "--draws", folder / "draws.npz", "--out", folder / "plans.npz")
+            with np.load(folder / "plans.npz", allow_pickle=False) as file:
+                return file["plans"].astype(np.int64)
+
+    def seconds(self, sampler, batch):
+        """Seconds of one plan call for the batch, from the binary's own bench."""
+        words = ["bench", "planner", "--json", "--batches", batch, *self.flags(sampler, SETTINGS)]
+        records = json.loads(self.call(*words, "--obs", self.options.obs))["records"]
+        return float(next(r for r in records if r["batch"] == batch and r["sampler"] == sampler)["seconds"])
+
+
+# What both sides run; the defaults of the original at the checkpoint's temperature.
+SETTINGS = {"strategy": "conf", "eta": 0.15, "temperature": 0.5, "top_k": 4, "top_p": 0.9, "schedule": "linear"}
+
+
+def settings_of(sampler):
+    """Each recipe has its own filter; the other is off."""
+    filters = {"maskgit_remask": {"top_p": 1.0}, "remdm_bernoulli": {"top_k": 0}}
+    return {**SETTINGS, **filters.get(sampler, {})}
+
+
+def load_model(options):
+    config = read_config(options.config or options.weights.with_suffix(".json"))
+    model = Denoiser(config)
+    weights = {name: torch.from_numpy(array.copy()) for name, array in read_safetensors(options.weights).items()}
+    model.load_state_dict(weights, strict=True)
+    return model.eval().requires_grad_(False).to(options.torch_device)
+
+
+def tensors(options, *arrays):
+    return [torch.from_numpy(array.astype(np.int64)).to(options.torch_device) for array in arrays]
+
+
+def check_agreement(engine, model, sampler, batch, options):
+    """Compares plans from the same uniform numbers; returns a record."""
+    local, world = read_observations(options.obs, batch)
+    generator = np.random.default_rng(20_260_820 + batch)
+    shape = (options.steps, batch, model.length)
+    draws = {name: generator.random(shape, dtype=np.float32) for name in ["u_cat", "u_unmask", "u_remask"]}
+    settings = settings_of(sampler)
+    theirs = engine.plan(sampler, settings, local, world, draws)
+    on_device = {name: torch.from_numpy(value).to(options.torch_device) for name, value in draws.items()}
+    slack = Slack(batch, options.torch_device)
+    ours = Sampler(model, sampler, options.steps, settings).plan(
+        *tensors(options, local, world), on_device, slack)
+    same = ours.cpu().numpy() == theirs
+    differing = ~same.all(axis=1)
+    margins = slack.value.cpu().numpy()[differing]
+    record = {
+        "sampler": sampler, "batch": batch, "tokens": int(same.size),
+        "agree": float(same.mean()), "plans_differing": int(differing.sum()),
+        "largest_margin_of_a_differing_plan": float(margins.max()) if len(margins) else None,
+    }
+    # A plan that differs is explained when one of its decisions was a tie within f32.
+    record["ok"] = bool((margins <= TIE).all()) and record["agree"] >= LEAST_AGREEMENT
+    margin = f"; their closest decisions lay {margins.min():.1e}..{margins.max():.1e} from a threshold" if len(margins) else ""
+    verdict = "ok" if record["ok"] else "DIFFERENT"
+    print(f"  {sampler:16} batch {batch:5}  {100 * record['agree']:.3f} % of {same.size} tokens agree, "
+          f"{record['plans_differing']} plans differ{margin}  {verdict}", flush=True)
+    return record
+
+
+def cuda_graph(sampler, inputs):
+    """The whole plan as one CUDA graph."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            sampler.plan(*inputs)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        sampler.plan(*inputs)
+    return graph.replay
+
+
+def contestants(model, sampler, inputs, options):
+    """Name to a call that draws one batch of plans in PyTorch."""
+    settings = settings_of(sampler)
+    every, once = (Sampler(model, sampler, options.steps, settings, once) for once in (False, True))
+    found = {"eager": lambda: every.plan(*inputs), "eager, context once": lambda: once.plan(*inputs)}
+    cuda = options.torch_device == "cuda"
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler and (cuda or options.compile):
+        compiled = once.compiled()
+        found["torch.compile, context once"] = lambda: compiled.plan(*inputs)
+    elif cuda or options.compile:
+        print("  torch.compile left out: no C++ compiler on the path", flush=True)
+    if cuda:
+        found["CUDA graph"] = cuda_graph(every, inputs)
+        found["CUDA graph, context once"] = cuda_graph(once, inputs)
+    return found
+
+
+def timed(call, cuda):
+    if cuda:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def compare_times(engine, model, sampler, batch, options):
+    """Rounds in which every contestant runs once, in turn; returns a record of medians."""
+    cuda = options.torch_device == "cuda"
+    inputs = tensors(options, *read_observations(options.obs, batch))
+    calls = contestants(model, sampler, inputs, options)
+    for call in calls.values():
+        timed(call, cuda)
+        timed(call, cuda)
+    seconds = {name: [] for name in ["attractor", *calls]}
+    for _ in range(options.repeats):
+        seconds["attractor"].append(engine.seconds(sampler, batch))
+        for name, call in calls.items():
+            # The first call after another process ran finds cold caches; the bench of attractor warms up too.
+            timed(call, cuda)
+            seconds[name].append(timed(call, cuda))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"  {sampler}, batch {batch}, {options.steps} steps", flush=True)
+    for name, median in medians.items():
+        low, high = min(seconds[name]), max(seconds[name])
+        ratio = median / medians["attractor"]
+        print(f"    {name:30} {1e3 * median:10.2f} ms  ({1e3 * low:.2f}..{1e3 * high:.2f})  "
+              f"{ratio:6.2f} x attractor", flush=True)
+    return {"sampler": sampler, "batch": batch, "steps": options.steps, "median_seconds": medians, "all_seconds": seconds}
+
+
+def main():
+    options = arguments()
+    cuda_there = torch.cuda.is_available()
+    options.device = options.device or ("gpu" if cuda_there else "cpu")
+    options.torch_device = options.torch_device or ("cuda" if cuda_there and options.device != "cpu" else "cpu")
+    torch.set_num_threads(options.threads)
+    # Full single precision on both sides.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    engine = Engine(options)
+    where = torch.cuda.get_device_name() if options.torch_device == "cuda" else "CPU"
+    print(f"PyTorch {torch.__version__} on {where}, attractor --device {engine.device}, "
+          f"{options.threads} CPU threads each, {options.repeats} interleaved rounds")
+    batches = [int(word) for word in options.batches.split(",")]
+    samplers = options.samplers.split(",")
+    with torch.inference_mode():
+        model = load_model(options)
+        pairs = [(sampler, batch) for batch in batches for sampler in samplers]
+        print("agreement, from the same random numbers")
+        agreement = [check_agreement(engine, model, *pair, options) for pair in pairs]
+        print("seconds a call, median (smallest..largest)")
+        times = [compare_times(engine, model, *pair, options) for pair in pairs]
+    if options.json:
+        result = {"torch": torch.__version__, "torch_device": where, "device": engine.device,
+                  "threads": options.threads, "agreement": agreement, "times": times}
+        options.json.write_text(json.dumps(result, indent=1))
+    if not all(record["ok"] for record in agreement):
+        sys.exit("the plans differ by more than ties")
+
+
+if __name__ == "__main__":
+    main()
