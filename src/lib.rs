@@ -5,6 +5,7 @@ pub mod formats;
 pub mod graph;
 pub mod models;
 pub mod orbit;
+pub mod report;
 pub mod samplers;
 pub mod training;
 pub mod worlds;
