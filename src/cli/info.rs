@@ -16,12 +16,12 @@ pub struct InfoArguments {
 
 /// What came of trying a device.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 enum Trial {
     /// It was opened and tested.
     Tested(SelfTest),
     /// It could not be opened, or could not run the test.
-    Failed(String),
+    Failed { passed: bool, error: String },
     /// The engine cannot use it.
     Unusable,
 }
@@ -30,14 +30,17 @@ impl Trial {
     fn of(device: Result<Device, attractor::device::DeviceError>) -> Self {
         match device.and_then(|device| self_test(&device)) {
             Ok(test) => Self::Tested(test),
-            Err(error) => Self::Failed(error.to_string()),
+            Err(error) => Self::Failed {
+                passed: false,
+                error: error.to_string(),
+            },
         }
     }
 
     fn good(&self) -> bool {
         match self {
             Self::Tested(test) => test.passed,
-            Self::Failed(_) => false,
+            Self::Failed { passed, .. } => *passed,
             Self::Unusable => true,
         }
     }
@@ -127,7 +130,7 @@ fn text(report: &Report) -> String {
                 test.largest_error,
                 test.tolerance
             ),
-            Trial::Failed(message) => format!("FAIL  {message}"),
+            Trial::Failed { error, .. } => format!("FAIL  {error}"),
             Trial::Unusable => "not usable: lacks 128 bytes of immediates".into(),
         };
         let _ = writeln!(out, "  self-test   {line}");

@@ -2,7 +2,11 @@
 
 mod exit;
 mod info;
+mod model;
 mod output;
+mod plan;
+mod record;
+mod sampling;
 
 use clap::{Parser, Subcommand};
 use exit::Outcome;
@@ -22,6 +26,8 @@ struct Cli {
 enum Command {
     /// Devices, their features and limits, and whether they compute correctly
     Info(info::InfoArguments),
+    /// Plan for recorded observations with a trained masked-diffusion planner
+    Plan(Box<plan::PlanArguments>),
 }
 
 /// The device of a command.
@@ -43,8 +49,19 @@ impl DeviceChoice {
     }
 }
 
+/// Gives the Vulkan loader a runtime folder where the system has none: Mesa complains on standard
+/// error otherwise, and errors of this program are one line.
+fn quiet_drivers() {
+    const RUNTIME: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(RUNTIME).is_none() {
+        // SAFETY: called first in `main`, before there is a second thread.
+        unsafe { std::env::set_var(RUNTIME, std::env::temp_dir()) };
+    }
+}
+
 /// Parses the arguments, runs the command, and turns what came of it into an exit code.
 pub fn main() -> ExitCode {
+    quiet_drivers();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::of_usage(&error),
@@ -58,5 +75,6 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Info(arguments) => info::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
     }
 }

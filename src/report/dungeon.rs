@@ -131,31 +131,46 @@ impl Dungeon<'_> {
         svg
     }
 
+    /// Walls and floor, cells of one kind side by side as one rectangle, and letters for what is there.
     fn draw_ground(&self, svg: &mut String, bounds: Bounds) {
         for row in bounds.top..bounds.bottom {
+            let y = (row - bounds.top) * CELL;
+            let mut col = bounds.left;
+            while col < bounds.right {
+                let fill = self.fill(Cell { row, col });
+                let same = (col..bounds.right)
+                    .take_while(|&col| self.fill(Cell { row, col }) == fill)
+                    .count();
+                if let Some(fill) = fill {
+                    let (x, width) = ((col - bounds.left) * CELL, same * CELL);
+                    let _ = write!(
+                        svg,
+                        r#"<rect x="{x}" y="{y}" width="{width}" height="{CELL}" fill="var({fill})"/>"#
+                    );
+                }
+                col += same;
+            }
             for col in bounds.left..bounds.right {
-                let (x, y) = ((col - bounds.left) * CELL, (row - bounds.top) * CELL);
                 let character = self.chars.get(Cell { row, col }).unwrap_or(b' ');
-                let fill = match character {
-                    b' ' => continue,
-                    b'-' | b'|' => "--wall",
-                    _ => "--floor",
-                };
-                let _ = write!(
-                    svg,
-                    r#"<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" fill="var({fill})"/>"#
-                );
-                let named = character.is_ascii_graphic() && !b".-|@>#".contains(&character);
-                if named {
+                if character.is_ascii_graphic() && !b".-|@>#".contains(&character) {
                     let _ = write!(
                         svg,
                         r#"<text x="{}" y="{}" font-size="7" text-anchor="middle" fill="currentColor" opacity=".6">{}</text>"#,
-                        x + CELL / 2,
+                        (col - bounds.left) * CELL + CELL / 2,
                         y + 8,
                         escape(&char::from(character).to_string())
                     );
                 }
             }
+        }
+    }
+
+    /// The colour of a cell; none for what was not seen.
+    fn fill(&self, cell: Cell) -> Option<&'static str> {
+        match self.chars.get(cell)? {
+            b' ' => None,
+            b'-' | b'|' => Some("--wall"),
+            _ => Some("--floor"),
         }
     }
 
@@ -218,7 +233,7 @@ mod tests {
         let svg = room(&path, &path).to_svg("a <room>");
         assert!(svg.contains("a &lt;room&gt;") && svg.matches("polyline").count() == 2);
         assert!(svg.contains("0 160 30\""), "{svg}");
-        assert_eq!(svg.matches("<rect").count(), 15);
+        assert_eq!(svg.matches("<rect").count(), 5, "two walls, wall floor wall");
     }
 
     #[test]
