@@ -2,6 +2,7 @@
 
 use attractor::device::DeviceError;
 use attractor::graph::GraphError;
+use attractor::samplers::PlannerError;
 use std::process::ExitCode;
 
 /// How a command that ran to its end came out.
@@ -30,6 +31,7 @@ pub struct Usage(pub String);
 const BAD_INPUT: u8 = 2;
 const NO_DEVICE: u8 = 3;
 const DEVICE_FAILED: u8 = 4;
+const NUMERIC_FAILURE: u8 = 5;
 
 /// Reports what clap has to say: help and version as they are, mistakes on one line.
 pub fn of_usage(error: &clap::Error) -> ExitCode {
@@ -90,17 +92,27 @@ fn complain(message: &str) {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    error
-        .chain()
-        .find_map(|cause| {
-            // A transparent wrapper hides the device's error from the chain.
-            let device = match cause.downcast_ref::<GraphError>() {
-                Some(GraphError::Device(device)) => Some(device),
-                _ => cause.downcast_ref::<DeviceError>(),
-            };
-            device.map(device_code)
-        })
-        .unwrap_or(BAD_INPUT)
+    error.chain().find_map(code_of).unwrap_or(BAD_INPUT)
+}
+
+/// The code of one cause. Transparent wrappers hide what they hold from the chain, so they are opened.
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    match cause.downcast_ref::<PlannerError>() {
+        Some(PlannerError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(PlannerError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<GraphError>() {
+        Some(graph) => graph_code(graph),
+        None => cause.downcast_ref::<DeviceError>().map(device_code),
+    }
+}
+
+fn graph_code(error: &GraphError) -> Option<u8> {
+    match error {
+        GraphError::Device(device) => Some(device_code(device)),
+        _ => None,
+    }
 }
 
 fn device_code(error: &DeviceError) -> u8 {
@@ -127,6 +139,13 @@ mod tests {
         assert_eq!(code(&anyhow::Error::from(lost())), DEVICE_FAILED);
         let wrapped = anyhow::Error::from(GraphError::Device(lost())).context("planning");
         assert_eq!(code(&wrapped), DEVICE_FAILED);
+        let planning = anyhow::Error::from(PlannerError::from(lost()));
+        assert_eq!(code(&planning), DEVICE_FAILED);
+        let nan = PlannerError::NotFinite {
+            example: 0,
+            position: 0,
+        };
+        assert_eq!(code(&anyhow::Error::from(nan)), NUMERIC_FAILURE);
         let absent = DeviceError::NotFound {
             selector: "x".into(),
             available: "none".into(),

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod demo;
 mod exit;
 mod info;
 mod model;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Devices, their features and limits, and whether they compute correctly
     Info(info::InfoArguments),
+    /// Run a shipped trained planner on recorded dungeons and write a report
+    Demo(demo::DemoArguments),
     /// Plan for recorded observations with a trained masked-diffusion planner
     Plan(Box<plan::PlanArguments>),
 }
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Info(arguments) => info::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
     }
 }

@@ -51,6 +51,12 @@ impl Dungeon<'_> {
         })
     }
 
+    /// Columns that are drawn.
+    pub fn columns(&self) -> usize {
+        let bounds = self.bounds();
+        bounds.right.saturating_sub(bounds.left)
+    }
+
     /// Lines for a terminal: the map, the walk over it, the agent `@` and the staircase `>`.
     pub fn to_text(&self, style: Style) -> String {
         let bounds = self.bounds();
@@ -233,7 +239,11 @@ mod tests {
         let svg = room(&path, &path).to_svg("a <room>");
         assert!(svg.contains("a &lt;room&gt;") && svg.matches("polyline").count() == 2);
         assert!(svg.contains("0 160 30\""), "{svg}");
-        assert_eq!(svg.matches("<rect").count(), 5, "two walls, wall floor wall");
+        assert_eq!(
+            svg.matches("<rect").count(),
+            5,
+            "two walls, wall floor wall"
+        );
     }
 
     #[test]

@@ -127,7 +127,9 @@ pub fn walk_all(
     length: usize,
     seed: u64,
 ) -> Result<Vec<Walked>> {
-    let rows = planned.par_iter().zip(tokens.par_chunks_exact(length.max(1)));
+    let rows = planned
+        .par_iter()
+        .zip(tokens.par_chunks_exact(length.max(1)));
     let walked: Result<Vec<Option<Walked>>> = rows
         .enumerate()
         .map(|(number, (&episode, plan))| {
@@ -138,12 +140,10 @@ pub fn walk_all(
                 .environments()
                 .get(episodes.environment_of(episode))
                 .map_or(8, |environment| environment.actions);
-            let walk = place.ground.walk(
-                place.start,
-                place.stairs,
-                plan.iter().copied(),
-                actions,
-            )?;
+            let walk =
+                place
+                    .ground
+                    .walk(place.start, place.stairs, plan.iter().copied(), actions)?;
             let random = random_walks(&place, length, seed, number as u32);
             Ok(Some(Walked {
                 episode,
@@ -165,9 +165,11 @@ fn random_walks(place: &Place, length: usize, seed: u64, number: u32) -> Tally {
     for walk in 0..WALKS {
         let mut words = (0_u32..)
             .flat_map(|block| philox4x32([block, walk, number, Stream::Walk.index()], key));
-        let walked = place.ground.random_walk(place.start, place.stairs, length, || {
-            words.next().unwrap_or_default()
-        });
+        let walked = place
+            .ground
+            .random_walk(place.start, place.stairs, length, || {
+                words.next().unwrap_or_default()
+            });
         tally.add(walked.reached, walked.steps);
     }
     tally

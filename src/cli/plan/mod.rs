@@ -11,7 +11,8 @@ use super::output::note;
 use super::record::RunRecord;
 use super::sampling::SamplerArguments;
 use attractor::device::{DeviceKind, Selection};
-use attractor::samplers::{PlanRequest, Planner, SamplerSettings};
+use attractor::samplers::{Observations, PlanRequest, Planner, SamplerSettings};
+use attractor::worlds::minihack::{Grid, hazards};
 use input::{Input, Shard};
 use std::path::PathBuf;
 
@@ -90,6 +91,10 @@ pub fn run(arguments: &PlanArguments, selector: &str) -> anyhow::Result<Outcome>
 
     let piece = piece_size(device.info().kind);
     let batch = input.range.len().min(piece);
+    if batch > 0 {
+        let peak = planner.peak_bytes(&settings, batch)?;
+        note(&format!("memory   {peak} bytes of working memory needed"));
+    }
     if batch > 0 && (arguments.explain || arguments.graph.is_some()) {
         let plan = planner.compile(&settings, batch)?;
         explain::write(arguments, &plan, settings.steps, batch)?;
@@ -108,6 +113,16 @@ fn piece_size(kind: DeviceKind) -> usize {
         DeviceKind::Cpu | DeviceKind::SoftwareGpu => 64,
         _ => 1024,
     }
+}
+
+/// What lies beside the agent of every observation, for physics-aware sampling.
+fn hazards_beside(observations: &Observations) -> anyhow::Result<Vec<[bool; 4]>> {
+    let side = observations.crop;
+    observations
+        .local
+        .chunks_exact(observations.cells())
+        .map(|crop| Ok(hazards(&Grid::new(crop, side, side)?)))
+        .collect()
 }
 
 fn plan_all(
@@ -129,17 +144,17 @@ fn plan_all(
         let range = start..input.range.end.min(start + piece);
         let observations = input.observations.slice(range.clone());
         let draws = input.draws(&range, results.length);
-        let plans = planner.plan(
-            settings,
-            &PlanRequest {
-                observations: &observations,
-                seed,
-                first_example: u32::try_from(start)?,
-                draws: draws.as_ref(),
-                locked: None,
-                record: false,
-            },
-        )?;
+        let hazards = settings
+            .physics_aware
+            .then(|| hazards_beside(&observations))
+            .transpose()?;
+        let request = PlanRequest {
+            first_example: u32::try_from(start)?,
+            draws: draws.as_ref(),
+            hazards: hazards.as_deref(),
+            ..PlanRequest::new(&observations, seed)
+        };
+        let plans = planner.plan(settings, &request)?;
         peak = peak.max(plans.report.working_bytes);
         results.tokens.extend(plans.tokens);
         if let Some(goal) = plans.goal {
