@@ -137,8 +137,10 @@ impl Dungeon<'_> {
         svg
     }
 
-    /// Walls and floor, cells of one kind side by side as one rectangle, and letters for what is there.
+    /// Walls and floor, cells of one kind side by side as one rectangle.
     fn draw_ground(&self, svg: &mut String, bounds: Bounds) {
+        // Without it neighbouring rectangles show seams.
+        svg.push_str(r#"<g shape-rendering="crispEdges">"#);
         for row in bounds.top..bounds.bottom {
             let y = (row - bounds.top) * CELL;
             let mut col = bounds.left;
@@ -156,6 +158,15 @@ impl Dungeon<'_> {
                 }
                 col += same;
             }
+        }
+        svg.push_str("</g>");
+        self.draw_letters(svg, bounds);
+    }
+
+    /// Letters for what else is there: doors, things, creatures.
+    fn draw_letters(&self, svg: &mut String, bounds: Bounds) {
+        for row in bounds.top..bounds.bottom {
+            let y = (row - bounds.top) * CELL;
             for col in bounds.left..bounds.right {
                 let character = self.chars.get(Cell { row, col }).unwrap_or(b' ');
                 if character.is_ascii_graphic() && !b".-|@>#".contains(&character) {

@@ -36,7 +36,7 @@ fn the_file_holds_plans_goals_examples_and_the_run() {
     assert_eq!(run["sampler"]["sampler"], "remdm_bernoulli");
     // From the configuration beside the weights.
     assert_eq!(run["sampler"]["steps"], 10);
-    assert_eq!(run["sampler"]["top_p"], 0.9_f32 as f64);
+    assert_eq!(run["sampler"]["top_p"], 0.9);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub struct DemoArguments {
     #[arg(long, value_name = "DIR", default_value = "report")]
     out: PathBuf,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Plans to make, spread evenly over the recorded observations [default: one for each]
     #[arg(long, value_name = "COUNT")]

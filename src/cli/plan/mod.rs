@@ -34,7 +34,7 @@ pub struct PlanArguments {
     #[command(flatten)]
     sampler: SamplerArguments,
     /// Seed of all random numbers
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Random numbers to replay: npz with u_cat, u_unmask, u_remask of [steps, N, seq_len]
     #[arg(long, value_name = "FILE")]
@@ -164,9 +164,7 @@ fn plan_all(
     }
     bar.finish_and_clear();
     if peak > 0 {
-        note(&format!(
-            "memory   {peak} bytes of working memory at the peak"
-        ));
+        note(&format!("memory   {peak} bytes of working memory used"));
     }
     Ok(results)
 }
