@@ -9,3 +9,8 @@ pub mod report;
 pub mod samplers;
 pub mod training;
 pub mod worlds;
+
+/// Compiles and runs the examples of the README with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
