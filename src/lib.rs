@@ -5,7 +5,13 @@ pub mod formats;
 pub mod graph;
 pub mod models;
 pub mod orbit;
+pub mod report;
 pub mod samplers;
 pub mod training;
 pub mod verify;
 pub mod worlds;
+
+/// Compiles and runs the examples of the README with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

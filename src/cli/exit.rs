@@ -1,0 +1,171 @@
+//! Exit codes, and errors as one line.
+
+use attractor::device::DeviceError;
+use attractor::graph::GraphError;
+use attractor::samplers::PlannerError;
+use std::process::ExitCode;
+
+/// How a command that ran to its end came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Good,
+    /// A check failed.
+    CheckFailed,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Good => Self::SUCCESS,
+            Outcome::CheckFailed => Self::from(1),
+        }
+    }
+}
+
+/// What the user asked for cannot be done as asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+const BAD_INPUT: u8 = 2;
+const NO_DEVICE: u8 = 3;
+const DEVICE_FAILED: u8 = 4;
+const NUMERIC_FAILURE: u8 = 5;
+
+/// Reports what clap has to say: help and version as they are, mistakes on one line.
+pub fn of_usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe has nobody left to tell.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let mistake = text
+        .split("\n\nUsage:")
+        .next()
+        .and_then(|text| text.split("\n\nFor more").next())
+        .unwrap_or_default();
+    complain(&format!(
+        "{} (see attractor --help)",
+        mistake.trim_start_matches("error:").trim()
+    ));
+    ExitCode::from(BAD_INPUT)
+}
+
+/// Reports an error as one line and gives its exit code.
+pub fn of_error(error: &anyhow::Error) -> ExitCode {
+    if closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    complain(&chain(error));
+    ExitCode::from(code(error))
+}
+
+/// The reader of our output has seen enough, which is no failure.
+fn closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The error and its sources, joined; sources that an error quotes itself are not repeated.
+fn chain(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+    }
+    line
+}
+
+fn complain(message: &str) {
+    use std::io::Write;
+    let words: Vec<&str> = message.split_whitespace().collect();
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(std::io::stderr(), "error: {}", words.join(" "));
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(BAD_INPUT)
+}
+
+/// The code of one cause. Transparent wrappers hide what they hold from the chain, so they are opened.
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    match cause.downcast_ref::<PlannerError>() {
+        Some(PlannerError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(PlannerError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<GraphError>() {
+        Some(graph) => graph_code(graph),
+        None => cause.downcast_ref::<DeviceError>().map(device_code),
+    }
+}
+
+fn graph_code(error: &GraphError) -> Option<u8> {
+    match error {
+        GraphError::Device(device) => Some(device_code(device)),
+        _ => None,
+    }
+}
+
+fn device_code(error: &DeviceError) -> u8 {
+    match error {
+        DeviceError::NotFound { .. } | DeviceError::Unsupported { .. } => NO_DEVICE,
+        DeviceError::OutOfMemory { .. }
+        | DeviceError::Lost { .. }
+        | DeviceError::Refused { .. } => DEVICE_FAILED,
+        // Known before anything ran: the request does not fit the device.
+        DeviceError::TooLarge { .. } => BAD_INPUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_errors_keep_their_codes_inside_others() {
+        let lost = || DeviceError::Lost {
+            device: "a".into(),
+            message: "b".into(),
+        };
+        assert_eq!(code(&anyhow::Error::from(lost())), DEVICE_FAILED);
+        let wrapped = anyhow::Error::from(GraphError::Device(lost())).context("planning");
+        assert_eq!(code(&wrapped), DEVICE_FAILED);
+        let planning = anyhow::Error::from(PlannerError::from(lost()));
+        assert_eq!(code(&planning), DEVICE_FAILED);
+        let nan = PlannerError::NotFinite {
+            example: 0,
+            position: 0,
+        };
+        assert_eq!(code(&anyhow::Error::from(nan)), NUMERIC_FAILURE);
+        let absent = DeviceError::NotFound {
+            selector: "x".into(),
+            available: "none".into(),
+        };
+        assert_eq!(code(&anyhow::Error::from(absent)), NO_DEVICE);
+        assert_eq!(code(&anyhow::anyhow!("anything else")), BAD_INPUT);
+    }
+
+    #[test]
+    fn chains_are_not_repeated() {
+        let source = std::io::Error::other("no such file");
+        let quoting = attractor::formats::FormatError::Io {
+            file: "a.npz".into(),
+            action: "open",
+            source,
+        };
+        let error = anyhow::Error::from(quoting).context("observations");
+        assert_eq!(
+            chain(&error),
+            "observations: a.npz: cannot open: no such file"
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: one file a subcommand.
+
+mod demo;
+mod exit;
+mod info;
+mod model;
+mod output;
+mod plan;
+mod record;
+mod sampling;
+
+use clap::{Parser, Subcommand};
+use exit::Outcome;
+use std::process::ExitCode;
+
+/// Iterates learned maps on a GPU and measures where they settle.
+#[derive(Debug, Parser)]
+#[command(name = "attractor", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    device: DeviceChoice,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Devices, their features and limits, and whether they compute correctly
+    Info(info::InfoArguments),
+    /// Run a shipped trained planner on recorded dungeons and write a report
+    Demo(demo::DemoArguments),
+    /// Plan for recorded observations with a trained masked-diffusion planner
+    Plan(Box<plan::PlanArguments>),
+}
+
+/// The device of a command.
+#[derive(Debug, clap::Args)]
+struct DeviceChoice {
+    /// auto, cpu, cpu-f64, gpu, or part of an adapter's name [default: $ATTRACTOR_DEVICE, else auto]
+    #[arg(long, value_name = "DEVICE", global = true)]
+    device: Option<String>,
+}
+
+impl DeviceChoice {
+    /// The selector: the flag, else the environment, else `auto`.
+    fn selector(&self) -> String {
+        self.device
+            .clone()
+            .or_else(|| std::env::var("ATTRACTOR_DEVICE").ok())
+            .filter(|selector| !selector.trim().is_empty())
+            .unwrap_or_else(|| "auto".into())
+    }
+}
+
+/// Gives the Vulkan loader a runtime folder where the system has none: Mesa complains on standard
+/// error otherwise, and errors of this program are one line.
+fn quiet_drivers() {
+    const RUNTIME: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(RUNTIME).is_none() {
+        // SAFETY: called first in `main`, before there is a second thread.
+        unsafe { std::env::set_var(RUNTIME, std::env::temp_dir()) };
+    }
+}
+
+/// Parses the arguments, runs the command, and turns what came of it into an exit code.
+pub fn main() -> ExitCode {
+    quiet_drivers();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_usage(&error),
+    };
+    match run(&cli) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => exit::of_error(&error),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Outcome> {
+    match &cli.command {
+        Command::Info(arguments) => info::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
+        Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
+    }
+}

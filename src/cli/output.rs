@@ -1,0 +1,20 @@
+//! Standard output that a closed pipe does not turn into a panic.
+
+use std::io::{self, Write};
+
+/// Writes text to standard output.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Writes a line to standard error; nothing can be done if that fails.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// JSON for people: indented, with a newline at the end.
+pub fn pretty(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}

@@ -1,0 +1,7 @@
+//! The built program from the outside: exit codes, one-line errors, formats, shards, seeds.
+
+mod bad_files;
+mod bad_numbers;
+mod demo;
+mod plans;
+mod support;
