@@ -122,7 +122,7 @@ fn device_code(error: &DeviceError) -> u8 {
         | DeviceError::Lost { .. }
         | DeviceError::Refused { .. } => DEVICE_FAILED,
         // Known before anything ran: the request does not fit the device.
-        DeviceError::TooLarge { .. } => BAD_INPUT,
+        DeviceError::TooLarge { .. } | DeviceError::TooManyWorkgroups { .. } => BAD_INPUT,
     }
 }
 
