@@ -8,6 +8,7 @@ mod output;
 mod plan;
 mod record;
 mod sampling;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use exit::Outcome;
@@ -31,6 +32,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Plan for recorded observations with a trained masked-diffusion planner
     Plan(Box<plan::PlanArguments>),
+    /// Check every golden below a folder against the engine
+    Verify(verify::VerifyArguments),
 }
 
 /// The device of a command.
@@ -80,5 +83,6 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Info(arguments) => info::run(arguments),
         Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
+        Command::Verify(arguments) => verify::run(arguments, &cli.device.selector()),
     }
 }
