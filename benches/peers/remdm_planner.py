@@ -41,7 +41,7 @@ def arguments():
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads of both sides")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds; in each, every contestant runs once")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds, in each of which every contestant runs once; 0 checks agreement alone")
     parser.add_argument("--compile", action="store_true", help="torch.compile on the CPU too, which takes minutes to build")
     parser.add_argument("--json", type=Path, default=None, help="also write the results there")
     return parser.parse_args()
@@ -91,10 +91,14 @@ class Engine:
                 return file["plans"].astype(np.int64)
 
     def seconds(self, sampler, batch):
-        """Seconds of one plan call for the batch, from the binary's own bench."""
-        words = ["bench", "planner", "--json", "--batches", batch, *self.flags(sampler, SETTINGS)]
-        records = json.loads(self.call(*words, "--obs", self.options.obs))["records"]
-        return float(next(r for r in records if r["batch"] == batch and r["sampler"] == sampler)["seconds"])
+        """Seconds of one plan call for the batch: the median of the binary's own bench."""
+        words = ["bench", "planner", "--json", "--quick", "--repetitions", 3, "--batches", batch]
+        words += [*self.flags(sampler, settings_of(sampler)), "--obs", self.options.obs]
+        records = json.loads(self.call(*words))["records"]
+        wanted = [r for r in records if r.get("batch") == batch and r.get("sampler") == sampler]
+        if not wanted:
+            sys.exit(f"`attractor bench planner` gave no record of {sampler} at batch {batch}")
+        return float(wanted[0]["median_seconds"])
 
 
 # What both sides run; the defaults of the original at the checkpoint's temperature.
@@ -235,8 +239,10 @@ def main():
         pairs = [(sampler, batch) for batch in batches for sampler in samplers]
         print("agreement, from the same random numbers")
         agreement = [check_agreement(engine, model, *pair, options) for pair in pairs]
-        print("seconds a call, median (smallest..largest)")
-        times = [compare_times(engine, model, *pair, options) for pair in pairs]
+        times = []
+        if options.repeats > 0:
+            print("seconds a call, median (smallest..largest)")
+            times = [compare_times(engine, model, *pair, options) for pair in pairs]
     if options.json:
         result = {"torch": torch.__version__, "torch_device": where, "device": engine.device,
                   "threads": options.threads, "agreement": agreement, "times": times}

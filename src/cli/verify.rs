@@ -32,8 +32,8 @@ struct Record<'a> {
 /// Verifies, prints one line a case and the counts; a failed case is a failed check.
 pub fn run(arguments: &VerifyArguments, selector: &str) -> anyhow::Result<Outcome> {
     let Selection { device, reason } = Selection::by_name(selector)?;
-    note(&format!("device   {reason}"));
     let report = verify(&arguments.folder, &device)?;
+    note(&format!("device   {reason}"));
     if arguments.json {
         print(&pretty(&Record {
             version: env!("CARGO_PKG_VERSION"),

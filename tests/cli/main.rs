@@ -5,3 +5,4 @@ mod bad_numbers;
 mod demo;
 mod plans;
 mod support;
+mod verify;
