@@ -92,7 +92,7 @@ impl<'a> Recording<'a> {
             if self.arrays.contains(&name) {
                 all.extend(self.arrays.expect_f32(&name, &shape)?);
             } else {
-                all.resize(all.len() + shape[0] * shape[1], 1.0);
+                all.resize(all.len() + shape[0] * shape[1], 0.0);
             }
         }
         Ok(all)
