@@ -1,8 +1,8 @@
 //! Execution on the CPU device: nodes in order, each through its twin.
 
-use super::plan::PlanInner;
+use super::program::Program;
 use super::{Constant, Graph, GraphError, Moment, Tensor};
-use crate::device::DeviceError;
+use crate::device::{Device, DeviceError};
 use attractor_kernels::{Access, Element, Operands, Real, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,9 +69,9 @@ struct Range {
 }
 
 impl<T: Real> CpuArena<T> {
-    pub fn new(plan: &PlanInner) -> Result<Self, DeviceError> {
-        let memory = &plan.memory;
-        let name = &plan.device.info().name;
+    pub fn new(program: &Program, device: &Device) -> Result<Self, DeviceError> {
+        let memory = &program.memory;
+        let name = &device.info().name;
         Ok(Self {
             floats: zeros(T::ZERO, memory.float_elements, name)?,
             words: zeros(0, memory.word_elements, name)?,
@@ -81,14 +81,14 @@ impl<T: Real> CpuArena<T> {
     /// Runs one node.
     pub fn run(
         &mut self,
-        plan: &PlanInner,
+        program: &Program,
         constants: &CpuConstants<T>,
         index: usize,
         step: u32,
         moment: &Moment,
         parallel: bool,
     ) -> Result<(), GraphError> {
-        let node = &plan.graph.nodes()[index];
+        let node = &program.graph.nodes()[index];
         let kernel = node
             .kernel
             .at_step(step)
@@ -103,11 +103,11 @@ impl<T: Real> CpuArena<T> {
                 views[operand] = View::Float(values);
             } else if let Some(values) = &constants.words[id.0] {
                 views[operand] = View::Word(values);
-            } else if let Some(offset) = plan.memory.offsets[id.0] {
+            } else if let Some(offset) = program.memory.offsets[id.0] {
                 let range = Range {
                     operand,
                     offset,
-                    length: plan.graph.tensor(id).len(),
+                    length: program.graph.tensor(id).len(),
                     writable: description.access != Access::Read,
                 };
                 match description.element {

@@ -43,10 +43,10 @@ impl Execution {
         let inner = plan.inner();
         let arena = match (&inner.constants, inner.device.gpu()) {
             (Constants::Gpu(constants), Some(gpu)) => {
-                Arena::Gpu(GpuArena::new(inner, constants, gpu)?)
+                Arena::Gpu(GpuArena::new(&inner.program, constants, gpu)?)
             }
-            (Constants::F64(_), _) => Arena::F64(CpuArena::new(inner)?),
-            _ => Arena::F32(CpuArena::new(inner)?),
+            (Constants::F64(_), _) => Arena::F64(CpuArena::new(&inner.program, &inner.device)?),
+            _ => Arena::F32(CpuArena::new(&inner.program, &inner.device)?),
         };
         Ok(Self {
             plan: Arc::clone(inner),
@@ -70,7 +70,7 @@ impl Execution {
         element: Element,
         length: Option<usize>,
     ) -> Result<usize, GraphError> {
-        let tensor = self.plan.graph.tensor(id);
+        let tensor = self.plan.program.graph.tensor(id);
         let mismatch = |expected: String, found: String| GraphError::Access {
             tensor: tensor.name.clone(),
             expected,
@@ -88,12 +88,12 @@ impl Execution {
                 format!("{length} elements"),
             ));
         }
-        let placed = self.plan.memory.offsets[id.0];
+        let placed = self.plan.program.memory.offsets[id.0];
         placed.ok_or_else(|| mismatch("a tensor in working memory".into(), "a constant".into()))
     }
 
     fn check_writable(&self, id: TensorId) -> Result<(), GraphError> {
-        let tensor = self.plan.graph.tensor(id);
+        let tensor = self.plan.program.graph.tensor(id);
         if tensor.kind.is_written_by_host() {
             return Ok(());
         }
@@ -114,7 +114,9 @@ impl Execution {
         match &mut self.arena {
             Arena::F32(arena) => fill(&mut arena.floats, offset, values.iter().copied()),
             Arena::F64(arena) => fill(&mut arena.floats, offset, values.iter().map(|&v| v.into())),
-            Arena::Gpu(arena) => arena.write(&self.plan, id, bytemuck::cast_slice(values))?,
+            Arena::Gpu(arena) => {
+                arena.write(&self.plan.program, id, bytemuck::cast_slice(values))?
+            }
         }
         Ok(())
     }
@@ -129,13 +131,15 @@ impl Execution {
         match &mut self.arena {
             Arena::F32(arena) => fill(&mut arena.words, offset, values.iter().copied()),
             Arena::F64(arena) => fill(&mut arena.words, offset, values.iter().copied()),
-            Arena::Gpu(arena) => arena.write(&self.plan, id, bytemuck::cast_slice(values))?,
+            Arena::Gpu(arena) => {
+                arena.write(&self.plan.program, id, bytemuck::cast_slice(values))?
+            }
         }
         Ok(())
     }
 
     fn check_readable(&self, id: TensorId) -> Result<(), GraphError> {
-        let tensor = self.plan.graph.tensor(id);
+        let tensor = self.plan.program.graph.tensor(id);
         if tensor.kind.is_readable() {
             return Ok(());
         }
@@ -153,14 +157,16 @@ impl Execution {
     pub fn read(&self, id: TensorId) -> Result<Vec<f32>, GraphError> {
         self.check_readable(id)?;
         let offset = self.access(id, Element::Float, None)?;
-        let tensor = self.plan.graph.tensor(id);
+        let tensor = self.plan.program.graph.tensor(id);
         match &self.arena {
             Arena::F32(arena) => Ok(arena.floats_of(tensor, offset).to_vec()),
             Arena::F64(arena) => {
                 let values = arena.floats_of(tensor, offset);
                 Ok(values.iter().map(|v| v.to_f32()).collect())
             }
-            Arena::Gpu(arena) => Ok(bytemuck::pod_collect_to_vec(&arena.read(&self.plan, id)?)),
+            Arena::Gpu(arena) => Ok(bytemuck::pod_collect_to_vec(
+                &arena.read(&self.plan.program, id)?,
+            )),
         }
     }
 
@@ -173,7 +179,9 @@ impl Execution {
             Arena::F64(arena) => {
                 self.check_readable(id)?;
                 let offset = self.access(id, Element::Float, None)?;
-                Ok(arena.floats_of(self.plan.graph.tensor(id), offset).to_vec())
+                Ok(arena
+                    .floats_of(self.plan.program.graph.tensor(id), offset)
+                    .to_vec())
             }
             _ => Ok(self.read(id)?.into_iter().map(f64::from).collect()),
         }
@@ -186,12 +194,14 @@ impl Execution {
     pub fn read_words(&self, id: TensorId) -> Result<Vec<u32>, GraphError> {
         self.check_readable(id)?;
         let offset = self.access(id, Element::Word, None)?;
-        let length = self.plan.graph.tensor(id).len();
+        let length = self.plan.program.graph.tensor(id).len();
         let range = offset..offset.saturating_add(length);
         match &self.arena {
             Arena::F32(arena) => Ok(arena.words.get(range).unwrap_or(&[]).to_vec()),
             Arena::F64(arena) => Ok(arena.words.get(range).unwrap_or(&[]).to_vec()),
-            Arena::Gpu(arena) => Ok(bytemuck::pod_collect_to_vec(&arena.read(&self.plan, id)?)),
+            Arena::Gpu(arena) => Ok(bytemuck::pod_collect_to_vec(
+                &arena.read(&self.plan.program, id)?,
+            )),
         }
     }
 
@@ -201,7 +211,7 @@ impl Execution {
     /// # Errors
     /// [`GraphError`] naming the node and the tensor that do not fit.
     pub fn check(&self, launches: &[(usize, u32)]) -> Result<(), GraphError> {
-        let graph = &self.plan.graph;
+        let graph = &self.plan.program.graph;
         let mut last: Vec<Option<u32>> = vec![None; graph.nodes().len()];
         for &(node, step) in launches {
             let Some(slot) = last.get_mut(node) else {
@@ -228,7 +238,7 @@ impl Execution {
     pub fn submit(&mut self, launches: &[(usize, u32)], moment: &Moment) -> Result<(), GraphError> {
         self.check(launches)?;
         match &mut self.arena {
-            Arena::Gpu(arena) => arena.submit(&self.plan, launches, moment, None),
+            Arena::Gpu(arena) => arena.submit(&self.plan.program, launches, moment, None),
             // On a thread of the pool from the start: handing over at every launch would cost more than
             // a small launch itself.
             _ if self.parallel => rayon::scope(|_| self.run_all_on_cpu(launches, moment)),
@@ -250,10 +260,10 @@ impl Execution {
         let (plan, parallel) = (&self.plan, self.parallel);
         match (&mut self.arena, &plan.constants) {
             (Arena::F32(arena), Constants::F32(constants)) => {
-                arena.run(plan, constants, node, step, moment, parallel)
+                arena.run(&plan.program, constants, node, step, moment, parallel)
             }
             (Arena::F64(arena), Constants::F64(constants)) => {
-                arena.run(plan, constants, node, step, moment, parallel)
+                arena.run(&plan.program, constants, node, step, moment, parallel)
             }
             _ => Ok(()),
         }
@@ -282,7 +292,7 @@ impl Execution {
     ) -> Result<Option<Vec<f64>>, GraphError> {
         self.check(launches)?;
         if let Arena::Gpu(arena) = &mut self.arena {
-            return arena.profile(&self.plan, launches, moment);
+            return arena.profile(&self.plan.program, launches, moment);
         }
         let mut nanoseconds = Vec::with_capacity(launches.len());
         for &(node, step) in launches {

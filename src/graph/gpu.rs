@@ -1,7 +1,7 @@
 //! Execution on a wgpu device: pipelines and bind groups are built beforehand, a run is one compute
 //! pass of dispatches whose parameters travel as immediates.
 
-use super::plan::PlanInner;
+use super::program::Program;
 use super::{Constant, Graph, GraphError, Moment, TensorId};
 use crate::device::{DeviceError, GpuDevice, Pipeline};
 use attractor_kernels::Element;
@@ -74,26 +74,26 @@ pub(super) struct GpuArena {
 
 impl GpuArena {
     pub fn new(
-        plan: &PlanInner,
+        program: &Program,
         constants: &GpuConstants,
         gpu: &Arc<GpuDevice>,
     ) -> Result<Self, GraphError> {
         // A graph of constants alone needs no memory, but a buffer cannot be empty.
-        let arena = gpu.buffer("working memory", plan.memory.bytes(), STORAGE)?;
+        let arena = gpu.buffer("working memory", program.memory.bytes(), STORAGE)?;
         let mut built = Self {
             gpu: Arc::clone(gpu),
             arena,
-            nodes: Vec::with_capacity(plan.graph.nodes().len()),
-            word_base: plan.memory.float_elements as u64 * 4,
+            nodes: Vec::with_capacity(program.graph.nodes().len()),
+            word_base: program.memory.float_elements as u64 * 4,
             last: None,
         };
-        for node in plan.graph.nodes() {
+        for node in program.graph.nodes() {
             let launch = node.kernel.launch(gpu.capabilities());
             let pipeline = gpu.pipeline(node.kernel.id(), launch.entry_point)?;
             let ranges: Vec<_> = (0..node.kernel.id().operands().len())
                 .map(|operand| {
                     let id = node.operands.get(operand).copied().flatten();
-                    id.and_then(|id| built.range(plan, constants, id))
+                    id.and_then(|id| built.range(program, constants, id))
                         .unwrap_or((gpu.absent(), 0, 256))
                 })
                 .collect();
@@ -109,11 +109,11 @@ impl GpuArena {
 
     fn range<'a>(
         &'a self,
-        plan: &PlanInner,
+        program: &Program,
         constants: &'a GpuConstants,
         id: TensorId,
     ) -> Option<(&'a wgpu::Buffer, u64, u64)> {
-        let tensor = plan.graph.tensor(id);
+        let tensor = program.graph.tensor(id);
         let bytes = tensor.len() as u64 * 4;
         if bytes == 0 {
             return None;
@@ -121,17 +121,17 @@ impl GpuArena {
         if let Some((buffer, offset)) = constants.places[id.0] {
             return Some((&constants.buffers[buffer], offset, bytes));
         }
-        self.offset(plan, id)
+        self.offset(program, id)
             .map(|offset| (&self.arena, offset, bytes))
     }
 
     /// Byte offset of a tensor in the arena.
-    fn offset(&self, plan: &PlanInner, id: TensorId) -> Option<u64> {
-        let base = match plan.graph.tensor(id).element {
+    fn offset(&self, program: &Program, id: TensorId) -> Option<u64> {
+        let base = match program.graph.tensor(id).element {
             Element::Float => 0,
             Element::Word => self.word_base,
         };
-        plan.memory.offsets[id.0].map(|elements| base + elements as u64 * 4)
+        program.memory.offsets[id.0].map(|elements| base + elements as u64 * 4)
     }
 
     /// Bytes of working memory on the device.
@@ -139,17 +139,17 @@ impl GpuArena {
         self.arena.size()
     }
 
-    pub fn write(&self, plan: &PlanInner, id: TensorId, bytes: &[u8]) -> Result<(), GraphError> {
-        let Some(offset) = self.offset(plan, id) else {
+    pub fn write(&self, program: &Program, id: TensorId, bytes: &[u8]) -> Result<(), GraphError> {
+        let Some(offset) = self.offset(program, id) else {
             return Ok(());
         };
-        let name = &plan.graph.tensor(id).name;
+        let name = &program.graph.tensor(id).name;
         Ok(self.gpu.write(name, &self.arena, offset, bytes)?)
     }
 
-    pub fn read(&self, plan: &PlanInner, id: TensorId) -> Result<Vec<u8>, GraphError> {
-        let bytes = plan.graph.tensor(id).len() as u64 * 4;
-        match self.offset(plan, id) {
+    pub fn read(&self, program: &Program, id: TensorId) -> Result<Vec<u8>, GraphError> {
+        let bytes = program.graph.tensor(id).len() as u64 * 4;
+        match self.offset(program, id) {
             Some(offset) => Ok(self.gpu.read(&self.arena, offset, bytes)?),
             None => Ok(Vec::new()),
         }
@@ -159,7 +159,7 @@ impl GpuArena {
     /// timestamp before the first and after every launch.
     pub fn submit(
         &mut self,
-        plan: &PlanInner,
+        program: &Program,
         launches: &[(usize, u32)],
         moment: &Moment,
         queries: Option<&wgpu::QuerySet>,
@@ -175,7 +175,7 @@ impl GpuArena {
             }
             for (position, &(index, step)) in (1u32..).zip(launches) {
                 let node = &self.nodes[index];
-                let kernel = plan.graph.nodes()[index]
+                let kernel = program.graph.nodes()[index]
                     .kernel
                     .at_step(step)
                     .with_seed(moment.seed, moment.first_example);
@@ -204,13 +204,13 @@ impl GpuArena {
     /// Runs `launches` with timestamps; nanoseconds of each.
     pub fn profile(
         &mut self,
-        plan: &PlanInner,
+        program: &Program,
         launches: &[(usize, u32)],
         moment: &Moment,
     ) -> Result<Option<Vec<f64>>, GraphError> {
         let timestamps = wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
         if !self.gpu.device().features().contains(timestamps) {
-            self.submit(plan, launches, moment, None)?;
+            self.submit(program, launches, moment, None)?;
             self.wait()?;
             return Ok(None);
         }
@@ -225,7 +225,7 @@ impl GpuArena {
                 ty: wgpu::QueryType::Timestamp,
                 count,
             });
-            self.submit(plan, part, moment, Some(&queries))?;
+            self.submit(program, part, moment, Some(&queries))?;
             let bytes = u64::from(count) * 8;
             let resolved = self.gpu.buffer(
                 "timestamps",

@@ -11,6 +11,7 @@ mod gpu;
 pub mod layers;
 mod memory;
 mod plan;
+mod program;
 
 pub use error::GraphError;
 pub use execution::{Execution, Moment};

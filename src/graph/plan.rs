@@ -2,6 +2,7 @@
 
 use super::cpu::CpuConstants;
 use super::gpu::GpuConstants;
+use super::program::Program;
 use super::{Graph, GraphError, MemoryPlan, Phase, fuse};
 use crate::device::{Device, DeviceError, Precision};
 use attractor_kernels::Cost;
@@ -16,8 +17,7 @@ pub struct Plan {
 
 #[derive(Debug)]
 pub(super) struct PlanInner {
-    pub graph: Graph,
-    pub memory: MemoryPlan,
+    pub program: Program,
     pub device: Device,
     pub constants: Constants,
 }
@@ -67,8 +67,7 @@ impl Plan {
         };
         Ok(Self {
             inner: Arc::new(PlanInner {
-                graph,
-                memory,
+                program: Program { graph, memory },
                 device: device.clone(),
                 constants,
             }),
@@ -81,7 +80,7 @@ impl Plan {
 
     /// The graph as it runs.
     pub fn graph(&self) -> &Graph {
-        &self.inner.graph
+        &self.inner.program.graph
     }
 
     /// The device it was compiled for.
@@ -91,7 +90,7 @@ impl Plan {
 
     /// Where every tensor lives.
     pub fn memory(&self) -> &MemoryPlan {
-        &self.inner.memory
+        &self.inner.program.memory
     }
 
     /// Bytes of working memory of one execution.
@@ -100,7 +99,7 @@ impl Plan {
             Constants::F64(_) => 2,
             _ => 1,
         };
-        let memory = &self.inner.memory;
+        let memory = &self.inner.program.memory;
         let floats = (memory.float_elements as u64).saturating_mul(scale);
         let elements = floats.saturating_add(memory.word_elements as u64);
         elements.saturating_mul(4)

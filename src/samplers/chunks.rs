@@ -1,7 +1,8 @@
 //! One run of a batch: inputs in, the orbit, results out.
 
+use super::PlannerError;
+use super::compiled::Compiled;
 use super::observations::{Draws, PlanRequest, PlannerReport, Plans, Recorded, Trace};
-use super::planner::{Compiled, PlannerError};
 use super::step::split_trace;
 use super::{SamplerKind, SamplerSettings, StepTables};
 use crate::device::Device;

@@ -1,6 +1,8 @@
 //! What a step does beside the network: schedules, sampling, unmasking and remasking.
 
 mod chunks;
+mod compiled;
+mod error;
 mod forward;
 mod observations;
 mod planner;
@@ -9,8 +11,9 @@ mod settings;
 mod step;
 mod tables;
 
+pub use error::PlannerError;
 pub use forward::{Activation, ForwardRequest};
 pub use observations::{Draws, Observations, PlanRequest, PlannerReport, Plans, Recorded, Trace};
-pub use planner::{Planner, PlannerError};
+pub use planner::Planner;
 pub use settings::{RemaskStrategy, SamplerKind, SamplerSettings, SettingsError};
 pub use tables::StepTables;

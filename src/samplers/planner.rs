@@ -1,83 +1,18 @@
 //! The masked-diffusion planner: a denoiser and a sampler as one orbit, over batches of any size.
 
+use super::PlannerError;
 use super::chunks::{self, Chunk};
+use super::compiled::{Compiled, Key};
 use super::observations::{PlanRequest, PlannerReport, Plans};
-use super::step::{SequenceShape, StepBuilder, StepOptions, StepTensors};
-use super::{SamplerSettings, SettingsError, StepTables};
+use super::step::{SequenceShape, StepBuilder, StepOptions};
+use super::{SamplerSettings, StepTables};
 use crate::device::{Device, DeviceError};
-use crate::formats::{ArrayMap, FormatError};
+use crate::formats::ArrayMap;
 use crate::graph::{Graph, GraphError, Plan, TensorId};
-use crate::models::remdm::{
-    ConfigError, DenoiserConfig, DenoiserTensors, DenoiserWeights, Rows, TimeAddressing,
-    WeightsError, build,
-};
-use crate::orbit::Orbit;
+use crate::models::remdm::{DenoiserConfig, DenoiserWeights, Rows, TimeAddressing, build};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use thiserror::Error;
-
-/// What can go wrong in planning.
-#[derive(Debug, Error)]
-pub enum PlannerError {
-    /// The configuration does not hold together.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The weights do not fit the configuration.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// An array is missing or misshapen.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    /// A setting is out of range.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// Observations do not fit the model.
-    #[error("{source_name}: array {array}: expected {expected}, found {found}")]
-    Observation {
-        /// File, or what the observations are called.
-        source_name: String,
-        /// Array.
-        array: &'static str,
-        /// What the model takes.
-        expected: String,
-        /// What was given.
-        found: String,
-    },
-    /// Random numbers, locked actions or hazards do not fit the batch.
-    #[error("{what}: expected {expected}, found {found}")]
-    Request {
-        /// Which part of the request.
-        what: &'static str,
-        /// What the batch needs.
-        expected: String,
-        /// What was given.
-        found: String,
-    },
-    /// The graph or the device failed.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// The network gave no usable number.
-    #[error("example {example}, position {position}: the network's logits are not finite")]
-    NotFinite {
-        /// Example of the request.
-        example: usize,
-        /// Position in the plan.
-        position: usize,
-    },
-    /// The network's prediction of the staircase is no usable number.
-    #[error("example {example}: the network's goal prediction is not finite")]
-    GoalNotFinite {
-        /// Example of the request.
-        example: usize,
-    },
-}
-
-impl From<DeviceError> for PlannerError {
-    fn from(error: DeviceError) -> Self {
-        Self::Graph(error.into())
-    }
-}
 
 /// A trained planner on a device.
 #[derive(Debug)]
@@ -87,42 +22,6 @@ pub struct Planner {
     weights_hash: String,
     pub(super) device: Device,
     compiled: Vec<(Key, Arc<Compiled>)>,
-}
-
-/// What a compiled plan depends on. Schedules, seeds and draws are inputs, so they are not in it.
-#[derive(Debug, Clone, PartialEq)]
-struct Key {
-    settings: SamplerSettings,
-    batch: usize,
-    options: StepOptions,
-}
-
-impl Key {
-    fn new(settings: &SamplerSettings, batch: usize, options: StepOptions) -> Self {
-        let mut settings = settings.clone();
-        // These change tables, not the graph.
-        settings.eta = 0.0;
-        settings.noise_schedule.clear();
-        settings.blind_global = false;
-        settings.loop_on = 0.0;
-        settings.loop_off = 0.0;
-        settings.loop_alpha = 0.0;
-        Self {
-            settings,
-            batch,
-            options,
-        }
-    }
-}
-
-/// A compiled plan and the working memories that have been made for it.
-#[derive(Debug)]
-pub(super) struct Compiled {
-    pub plan: Plan,
-    pub network: DenoiserTensors,
-    pub step: StepTensors,
-    pub shape: SequenceShape,
-    idle: Mutex<Vec<Orbit>>,
 }
 
 /// Compiled plans kept; each holds a copy of the constants.
@@ -361,7 +260,7 @@ impl Planner {
             network,
             step,
             shape,
-            idle: Mutex::new(Vec::new()),
+            orbits: Mutex::default(),
         });
         if self.compiled.len() >= PLANS_KEPT {
             self.compiled.remove(0);
@@ -374,48 +273,5 @@ impl Planner {
 fn keep(graph: &mut Graph, tensor: Option<TensorId>) {
     if let Some(tensor) = tensor {
         graph.keep(tensor);
-    }
-}
-
-impl Compiled {
-    /// Working memory that is not in use, or a new one.
-    fn borrow(&self) -> Result<Orbit, GraphError> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        idle.map_or_else(|| Orbit::new(&self.plan), Ok)
-    }
-
-    /// Makes sure that `count` working memories are there.
-    fn reserve(&self, count: usize) -> Result<(), GraphError> {
-        while self.idle() < count {
-            self.give_back(Orbit::new(&self.plan)?);
-        }
-        Ok(())
-    }
-
-    /// Working memories that are not in use.
-    fn idle(&self) -> usize {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
-    }
-
-    fn give_back(&self, orbit: Orbit) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(orbit);
-    }
-
-    /// Bytes of all working memories made so far; call when none is borrowed.
-    fn working_bytes(&self) -> u64 {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.iter()
-            .map(|orbit| orbit.execution.working_bytes())
-            .sum()
     }
 }

@@ -7,19 +7,11 @@
 //! summation orders, for small matrices; that would break batch invariance.)
 
 use super::MatMul;
+pub(crate) use super::tile::Inputs;
 use super::tile::{MAX_ROWS, Tiles};
 use crate::{Real, simd};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-
-/// Inputs of a product; absent ones are empty.
-pub(crate) struct Inputs<'a, T> {
-    pub a: &'a [T],
-    pub b: &'a [T],
-    pub bias: &'a [T],
-    pub residual: &'a [T],
-    pub gate: &'a [T],
-}
 
 /// Multiply-adds under which another thread is not worth waking: some ten microseconds of one core.
 const SERIAL_WORK: usize = 1_200_000;

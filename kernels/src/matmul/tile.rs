@@ -2,10 +2,18 @@
 //! the epilogue.
 
 use super::MatMul;
-use super::product::Inputs;
 use crate::{Activation, Real};
 use pulp::Simd;
 use std::ops::Range;
+
+/// Inputs of a product; absent ones are empty.
+pub(crate) struct Inputs<'a, T> {
+    pub a: &'a [T],
+    pub b: &'a [T],
+    pub bias: &'a [T],
+    pub residual: &'a [T],
+    pub gate: &'a [T],
+}
 
 /// Rows that the largest tile holds in registers.
 pub(super) const MAX_ROWS: usize = 12;

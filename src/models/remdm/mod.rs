@@ -4,6 +4,7 @@
 
 mod config;
 mod denoiser;
+mod streams;
 mod weights;
 
 pub use config::{ConfigError, DenoiserConfig};
