@@ -182,7 +182,7 @@ impl Planner {
     }
 
     /// Runs of a batch of `count` that are carried out side by side.
-    fn at_once(&self, compiled: &Compiled, count: usize) -> usize {
+    pub(super) fn at_once(&self, compiled: &Compiled, count: usize) -> usize {
         match self.device.gpu() {
             Some(_) => 1,
             None => count
@@ -192,7 +192,7 @@ impl Planner {
     }
 
     /// A compiled plan for runs of a batch of `count`, as large as the device likes and allows.
-    fn fitting(
+    pub(super) fn fitting(
         &mut self,
         settings: &SamplerSettings,
         options: StepOptions,
