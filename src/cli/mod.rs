@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod bench;
 mod demo;
 mod exit;
 mod info;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Devices, their features and limits, and whether they compute correctly
     Info(info::InfoArguments),
+    /// Measure kernels and the planner against the roofline of the device
+    Bench(Box<bench::BenchArguments>),
     /// Run a shipped trained planner on recorded dungeons and write a report
     Demo(demo::DemoArguments),
     /// Plan for recorded observations with a trained masked-diffusion planner
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Info(arguments) => info::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments, &cli.device.selector()),
         Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
         Command::Verify(arguments) => verify::run(arguments, &cli.device.selector()),

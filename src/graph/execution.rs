@@ -284,13 +284,26 @@ impl Execution {
         if let Arena::Gpu(arena) = &mut self.arena {
             return arena.profile(&self.plan, launches, moment);
         }
+        let nanoseconds = if self.parallel {
+            rayon::scope(|_| self.time_all_on_cpu(launches, moment))
+        } else {
+            self.time_all_on_cpu(launches, moment)
+        };
+        nanoseconds.map(Some)
+    }
+
+    fn time_all_on_cpu(
+        &mut self,
+        launches: &[(usize, u32)],
+        moment: &Moment,
+    ) -> Result<Vec<f64>, GraphError> {
         let mut nanoseconds = Vec::with_capacity(launches.len());
         for &(node, step) in launches {
             let start = Instant::now();
             self.run_on_cpu(node, step, moment)?;
             nanoseconds.push(start.elapsed().as_nanos() as f64);
         }
-        Ok(Some(nanoseconds))
+        Ok(nanoseconds)
     }
 }
 

@@ -86,6 +86,25 @@ impl Orbit {
         Ok(report)
     }
 
+    /// Runs the whole orbit and times every launch, in seconds, in the order of [`Orbit::launches`]; none
+    /// where the device has no timestamps.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin or the device.
+    pub fn profile(&mut self, steps: u32, moment: &Moment) -> Result<Option<Vec<f64>>, GraphError> {
+        let launches = self.launches(steps);
+        self.execution.check(&launches)?;
+        let mut seconds = Some(Vec::with_capacity(launches.len()));
+        for part in self.split(&launches) {
+            let times = self.execution.profile(part, moment)?;
+            seconds = seconds.zip(times).map(|(mut seconds, times)| {
+                seconds.extend(times.iter().map(|nanoseconds| nanoseconds * 1e-9));
+                seconds
+            });
+        }
+        Ok(seconds)
+    }
+
     /// Cuts launches into submissions that stay under the watchdog's patience, by a cautious estimate
     /// of what a device of this kind does a second.
     fn split<'a>(&self, launches: &'a [(usize, u32)]) -> Vec<&'a [(usize, u32)]> {

@@ -181,11 +181,7 @@ impl Chunk<'_> {
     /// Carries out the run.
     pub fn run(&self, compiled: &Compiled, orbit: &mut Orbit) -> Result<Finished, PlannerError> {
         self.write(compiled, orbit)?;
-        let moment = Moment {
-            seed: self.request.seed,
-            first_example: self.request.first_example + self.first as u32,
-        };
-        let report = orbit.run(self.steps, &moment)?;
+        let report = orbit.run(self.steps, &self.moment())?;
         let execution = &orbit.execution;
         let goal = compiled
             .network
@@ -205,7 +201,16 @@ impl Chunk<'_> {
         })
     }
 
-    fn write(&self, compiled: &Compiled, orbit: &mut Orbit) -> Result<(), GraphError> {
+    /// Seed and example numbers of the run.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            seed: self.request.seed,
+            first_example: self.request.first_example + self.first as u32,
+        }
+    }
+
+    /// Writes the inputs of the run.
+    pub fn write(&self, compiled: &Compiled, orbit: &mut Orbit) -> Result<(), GraphError> {
         let (network, step) = (&compiled.network, &compiled.step);
         let execution = &mut orbit.execution;
         let observations = self.request.observations;

@@ -283,7 +283,7 @@ impl Planner {
     }
 
     /// Runs of a batch of `count` that are carried out side by side.
-    fn at_once(&self, compiled: &Compiled, count: usize) -> usize {
+    pub(super) fn at_once(&self, compiled: &Compiled, count: usize) -> usize {
         match self.device.gpu() {
             Some(_) => 1,
             None => count
@@ -293,7 +293,7 @@ impl Planner {
     }
 
     /// A compiled plan for runs of a batch of `count`, as large as the device likes and allows.
-    fn fitting(
+    pub(super) fn fitting(
         &mut self,
         settings: &SamplerSettings,
         options: StepOptions,
@@ -379,7 +379,7 @@ fn keep(graph: &mut Graph, tensor: Option<TensorId>) {
 
 impl Compiled {
     /// Working memory that is not in use, or a new one.
-    fn borrow(&self) -> Result<Orbit, GraphError> {
+    pub(super) fn borrow(&self) -> Result<Orbit, GraphError> {
         let idle = self
             .idle
             .lock()
@@ -404,7 +404,7 @@ impl Compiled {
             .len()
     }
 
-    fn give_back(&self, orbit: Orbit) {
+    pub(super) fn give_back(&self, orbit: Orbit) {
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

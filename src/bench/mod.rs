@@ -1,0 +1,33 @@
+//! How fast the engine is, and whether what it measured was right: every kernel and the planner on one
+//! device, held against the roofline that a copy and a chain of multiply-adds show there, and against
+//! the double-precision twins.
+//!
+//! Times are device timestamps on a GPU that has them and the host's clock elsewhere; a record says which.
+
+mod array;
+mod cases;
+mod control;
+mod error;
+mod header;
+mod kernels;
+mod measure;
+mod memory;
+mod planner;
+mod roofline;
+mod text;
+mod workload;
+
+pub use array::Array;
+pub use cases::{Case, Fill, Tolerance, cases};
+pub use control::{ControlRecord, control};
+pub use error::BenchError;
+pub use header::Header;
+pub use kernels::{KernelRecord, measure_kernel};
+pub use measure::{Clock, Effort, Spread};
+pub use memory::{MemoryRecord, measure_memory, resident_bytes};
+pub use planner::{PlannerBench, PlannerRecord, SlowNode};
+pub use roofline::Roofline;
+pub use text::{
+    control_line, kernel_table, memory_line, planner_table, roofline_lines, slowest_lines,
+};
+pub use workload::Workload;

@@ -1,0 +1,191 @@
+//! Measurements for people.
+
+use super::{ControlRecord, KernelRecord, MemoryRecord, PlannerRecord, Roofline, Spread};
+use crate::report::Table;
+
+/// A time with a unit that suits it.
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.2} ms", s * 1e3),
+        s => format!("{:.2} us", s * 1e6),
+    }
+}
+
+/// The middle half of the times.
+fn quartiles(spread: &Spread) -> String {
+    format!(
+        "{}..{}",
+        time(spread.lower_quartile),
+        time(spread.upper_quartile)
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// A verdict: results that are wrong are struck out.
+fn verdict(correct: bool) -> &'static str {
+    if correct { "ok" } else { "WRONG" }
+}
+
+/// The device's ceilings, a line each.
+pub fn roofline_lines(roofline: &Roofline) -> String {
+    let mut text = format!(
+        "roofline copy of {} MiB {:.1} GB/s",
+        roofline.copied_bytes >> 20,
+        roofline.gigabytes_per_second
+    );
+    if let Some(cached) = roofline.cached_gigabytes_per_second {
+        text += &format!(
+            ", in cache {cached:.1} GB/s (taken for work under {} MiB)",
+            roofline.cached_bytes >> 20
+        );
+    }
+    text + &format!(", multiply-adds {:.1} GFLOP/s", roofline.gflops)
+}
+
+/// The control row.
+pub fn control_line(control: &ControlRecord) -> String {
+    format!(
+        "control  {:.2}x: {} twice in turn, {} and {}{}",
+        control.ratio,
+        control.case,
+        time(control.first.median),
+        time(control.second.median),
+        if control.steady {
+            ""
+        } else {
+            "; the machine is busy, differences under this mean nothing"
+        }
+    )
+}
+
+/// One row a kernel's case.
+pub fn kernel_table(records: &[KernelRecord]) -> Table {
+    let mut table = Table::new([
+        "kernel",
+        "case",
+        "variant",
+        "groups",
+        "median",
+        "quartiles",
+        "GFLOP/s",
+        "GB/s",
+        "of roofline",
+        "at best",
+        "error",
+        "allowed",
+        "",
+    ]);
+    for r in records {
+        // The numbers of a wrong result are not worth printing.
+        let number = |text: String| if r.correct { text } else { "-".into() };
+        table.row([
+            r.kernel.to_string(),
+            r.case.clone(),
+            r.variant.to_string(),
+            r.workgroups
+                .map_or("-".into(), |g| format!("{}x{}x{}", g[0], g[1], g[2])),
+            number(time(r.seconds.median)),
+            number(quartiles(&r.seconds)),
+            number(format!("{:.1}", r.gflops)),
+            number(format!("{:.1}", r.gigabytes_per_second)),
+            number(percent(r.roofline_share)),
+            number(percent(r.best_roofline_share)),
+            format!("{:.1e}", r.largest_error),
+            format!("{:.1e}", r.tolerance),
+            verdict(r.correct).to_string(),
+        ]);
+    }
+    table
+}
+
+/// One row a sampler and batch.
+pub fn planner_table(records: &[PlannerRecord]) -> Table {
+    let mut table = Table::new([
+        "sampler",
+        "batch",
+        "steps",
+        "median",
+        "quartiles",
+        "device",
+        "plans/s",
+        "GFLOP/s",
+        "of roofline",
+        "dispatches",
+        "submissions",
+        "host us/dispatch",
+        "peak bytes",
+        "used",
+        "equal tokens",
+        "",
+    ]);
+    for r in records {
+        let number = |text: String| if r.correct { text } else { "-".into() };
+        let sampler = serde_json::to_value(r.sampler).ok();
+        table.row([
+            sampler
+                .as_ref()
+                .and_then(|s| s.as_str())
+                .unwrap_or("?")
+                .to_string(),
+            r.batch.to_string(),
+            format!("{}/{}", r.steps_run, r.steps),
+            number(time(r.median_seconds)),
+            number(quartiles(&r.spread)),
+            r.device_seconds.map_or("-".into(), |s| number(time(s))),
+            number(format!("{:.1}", r.plans_per_second)),
+            number(format!("{:.1}", r.gflops)),
+            number(percent(r.roofline_share)),
+            r.dispatches.to_string(),
+            r.submissions.to_string(),
+            r.host_microseconds_per_dispatch
+                .map_or("-".into(), |m| format!("{m:.2}")),
+            r.peak_bytes_planned.to_string(),
+            r.peak_bytes_used.to_string(),
+            format!(
+                "{:.2}% of {}",
+                r.checksum_equal_share * 100.0,
+                r.checksum_tokens
+            ),
+            verdict(r.correct).to_string(),
+        ]);
+    }
+    table
+}
+
+/// Where the launches of a run spend their time.
+pub fn slowest_lines(record: &PlannerRecord) -> String {
+    let all: Vec<String> = record
+        .kernels
+        .iter()
+        .take(6)
+        .map(|k| {
+            format!(
+                "{} {} ({} launches, {} of roofline)",
+                k.kernel,
+                percent(k.time_share),
+                k.launches,
+                percent(k.roofline_share)
+            )
+        })
+        .collect();
+    all.join(", ")
+}
+
+/// Whether memory stayed flat.
+pub fn memory_line(memory: &MemoryRecord) -> String {
+    let resident = match (memory.resident_bytes_before, memory.resident_bytes_after) {
+        (Some(before), Some(after)) => format!("resident {before} then {after} bytes"),
+        _ => "resident memory not told by this system".into(),
+    };
+    format!(
+        "memory   {} plans: working memory {} then {} bytes, {resident}  {}",
+        memory.plans,
+        memory.working_bytes_before,
+        memory.working_bytes_after,
+        if memory.flat { "flat" } else { "GROWS" }
+    )
+}

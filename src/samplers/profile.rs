@@ -1,0 +1,73 @@
+//! Where the time of a run goes.
+
+use super::chunks::{self, Chunk};
+use super::planner::{Planner, PlannerError};
+use super::step::StepOptions;
+use super::{PlanRequest, SamplerSettings, StepTables};
+use crate::graph::Plan;
+
+/// Launches of one run of a batch, and how long each took.
+#[derive(Debug, Clone)]
+pub struct RunProfile {
+    /// What was run.
+    pub plan: Plan,
+    /// Examples of the run.
+    pub chunk: usize,
+    /// Runs that the batch would be cut into.
+    pub runs: usize,
+    /// How many of them go side by side; the profiled one had no other beside it.
+    pub at_once: usize,
+    /// (node, step) of every launch, in order.
+    pub launches: Vec<(usize, u32)>,
+    /// Seconds of every launch: device timestamps on a GPU (none if it has none), the clock on the CPU.
+    pub seconds: Option<Vec<f64>>,
+}
+
+impl Planner {
+    /// Carries out the first run of a batch and times each of its launches.
+    ///
+    /// # Errors
+    /// [`PlannerError`] as [`Planner::plan`].
+    pub fn profile(
+        &mut self,
+        settings: &SamplerSettings,
+        request: &PlanRequest<'_>,
+    ) -> Result<RunProfile, PlannerError> {
+        let length = self.config.seq_len;
+        let tables = StepTables::new(settings, length, self.config.num_diffusion_steps)?;
+        chunks::check(request, settings, &tables, &self.config)?;
+        let options = StepOptions {
+            steps: tables.times.len(),
+            replay: request.draws.is_some(),
+            record: request.record,
+        };
+        let count = request.observations.count;
+        let compiled = self.fitting(settings, options, count)?;
+        let chunk = compiled.shape.batch;
+        let runs = count.div_ceil(chunk.max(1));
+        let at_once = self.at_once(&compiled, count);
+        let part = Chunk {
+            config: &self.config,
+            settings,
+            tables: &tables,
+            request,
+            first: 0,
+            size: chunk,
+            steps: tables.steps_needed(settings, length),
+        };
+        let mut orbit = compiled.borrow()?;
+        orbit.execution.parallel = runs == 1;
+        let launches = orbit.launches(part.steps);
+        part.write(&compiled, &mut orbit)?;
+        let seconds = orbit.profile(part.steps, &part.moment());
+        compiled.give_back(orbit);
+        Ok(RunProfile {
+            plan: compiled.plan.clone(),
+            chunk,
+            runs,
+            at_once,
+            launches,
+            seconds: seconds?,
+        })
+    }
+}
