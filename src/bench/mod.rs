@@ -28,6 +28,7 @@ pub use memory::{MemoryRecord, measure_memory, resident_bytes};
 pub use planner::{PlannerBench, PlannerRecord, SlowNode};
 pub use roofline::Roofline;
 pub use text::{
-    control_line, kernel_table, memory_line, planner_table, roofline_lines, slowest_lines,
+    control_line, drift_line, kernel_table, memory_line, planner_table, roofline_lines,
+    slowest_lines,
 };
 pub use workload::Workload;

@@ -94,7 +94,8 @@ pub struct PlannerRecord {
     pub dispatches: u64,
     /// Submissions.
     pub submissions: u64,
-    /// Host time to record and submit a launch, on a GPU.
+    /// Host time to record and submit a launch, on a GPU, where each run was one submission: a second one
+    /// may wait in the driver for the first, which is no work of the host.
     pub host_microseconds_per_dispatch: Option<f64>,
     /// Working memory foreseen.
     pub peak_bytes_planned: u64,
@@ -272,7 +273,7 @@ impl PlannerBench<'_> {
             runs: report.chunks,
             dispatches: report.dispatches,
             submissions: report.submissions,
-            host_microseconds_per_dispatch: on_gpu
+            host_microseconds_per_dispatch: (on_gpu && report.submissions == report.chunks as u64)
                 .then(|| report.host_seconds * 1e6 / report.dispatches.max(1) as f64),
             peak_bytes_planned: contestant.peak_bytes_planned,
             peak_bytes_used: report.working_bytes,

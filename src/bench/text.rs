@@ -46,6 +46,21 @@ pub fn roofline_lines(roofline: &Roofline) -> String {
     text + &format!(", multiply-adds {:.1} GFLOP/s", roofline.gflops)
 }
 
+/// A warning where the ceilings have moved by more than a tenth since the start.
+pub fn drift_line(before: &Roofline, after: &Roofline) -> Option<String> {
+    let arithmetic = after.gflops / before.gflops.max(1e-9);
+    let traffic = after.gigabytes_per_second / before.gigabytes_per_second.max(1e-9);
+    let moved = [arithmetic, traffic]
+        .iter()
+        .any(|r| !(0.9..=1.1).contains(r));
+    moved.then(|| {
+        format!(
+            "the ceilings have moved since the start: arithmetic {arithmetic:.2}x, copy {traffic:.2}x; the machine is \
+             busy, read shares of the roofline with care"
+        )
+    })
+}
+
 /// The control row.
 pub fn control_line(control: &ControlRecord) -> String {
     format!(

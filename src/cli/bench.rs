@@ -3,16 +3,17 @@
 use super::exit::{Outcome, Usage};
 use super::model::{Configuration, load_weights, shipped};
 use super::output::{note, pretty, print};
+use super::record::name;
 use super::sampling::{Sampler, SamplerArguments};
 use anyhow::Result;
 use attractor::bench::{
     ControlRecord, Effort, Header, KernelRecord, MemoryRecord, PlannerBench, PlannerRecord,
-    Roofline, cases, control, control_line, kernel_table, measure_kernel, measure_memory,
-    memory_line, planner_table, roofline_lines, slowest_lines,
+    Roofline, cases, control, control_line, drift_line, kernel_table, measure_kernel,
+    measure_memory, memory_line, planner_table, roofline_lines, slowest_lines,
 };
 use attractor::device::{Device, DeviceKind, Selection};
 use attractor::formats::{ArrayMap, load_arrays};
-use attractor::samplers::{Observations, Planner, SamplerSettings};
+use attractor::samplers::{Observations, Planner, SamplerKind, SamplerSettings};
 use attractor_kernels::KernelId;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Record {
 struct Report {
     header: Header,
     roofline: Roofline,
+    /// Measured again at the end: where it differs, the machine was busy.
+    roofline_after: Roofline,
     control: Option<ControlRecord>,
     records: Vec<Record>,
     correct: bool,
@@ -95,17 +98,59 @@ impl BenchArguments {
         self.effort(15, 5, 2.0)
     }
 
-    /// Batch sizes of the planner.
-    fn batches(&self) -> Result<Vec<usize>> {
+    /// Refuses numbers out of range and a filter that lets nothing through; gives the batch sizes.
+    fn check(&self) -> Result<Vec<usize>> {
         const MOST: usize = 1 << 20;
         if let Some(bad) = self.batches.iter().find(|&&b| b == 0 || b > MOST) {
             return Err(Usage(format!("--batches: expected 1 to {MOST}, found {bad}")).into());
+        }
+        if self.repetitions == Some(0) {
+            return Err(Usage("--repetitions: expected 1 or more, found 0".into()).into());
+        }
+        let kernels = KernelId::ALL
+            .iter()
+            .map(|id| format!("kernel {}", id.name()));
+        let samplers = self.samplers();
+        let samplers = samplers.iter().map(|s| planner_name((*s).into()));
+        let others = ["control", "memory", "roofline"].map(String::from);
+        let mut names = kernels.chain(samplers).chain(others);
+        if !names.any(|name| self.wants(&name)) {
+            return Err(Usage(format!(
+                "filter {}: expected part of kernel, a kernel's name, planner, a sampler, control, memory or \
+                 roofline",
+                self.filter.as_deref().unwrap_or_default()
+            ))
+            .into());
         }
         Ok(match (self.batches.is_empty(), self.quick) {
             (false, _) => self.batches.clone(),
             (true, true) => vec![1, 8],
             (true, false) => vec![1, 64, 1024],
         })
+    }
+
+    /// The sampler asked for, or all.
+    fn samplers(&self) -> Vec<Sampler> {
+        self.sampler.sampler.map_or_else(
+            || {
+                vec![
+                    Sampler::Greedy,
+                    Sampler::MaskgitRemask,
+                    Sampler::RemdmBernoulli,
+                ]
+            },
+            |sampler| vec![sampler],
+        )
+    }
+
+    /// Prints a line where it does not mix with JSON.
+    fn tell(&self, line: &str) -> Result<()> {
+        if self.json {
+            note(line);
+            Ok(())
+        } else {
+            Ok(print(&format!("{line}\n"))?)
+        }
     }
 
     fn inputs(&self) -> Result<Inputs> {
@@ -120,15 +165,8 @@ impl BenchArguments {
             Some(file) => load_arrays(file)?,
             None => shipped::observations()?,
         };
-        let kinds = match self.sampler.sampler {
-            Some(sampler) => vec![sampler],
-            None => vec![
-                Sampler::Greedy,
-                Sampler::MaskgitRemask,
-                Sampler::RemdmBernoulli,
-            ],
-        };
-        let settings: Result<Vec<_>> = kinds
+        let settings: Result<Vec<_>> = self
+            .samplers()
             .into_iter()
             .map(|kind| {
                 let flags = SamplerArguments {
@@ -149,46 +187,50 @@ impl BenchArguments {
 
 /// Measures what the filter lets through; fails when a result is wrong or memory grows.
 pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
-    let batches = arguments.batches()?;
+    let batches = arguments.check()?;
     let inputs = arguments.inputs()?;
     let Selection { device, reason } = Selection::by_name(selector)?;
     let header = Header::of(&device);
-    note(&head(&header, &reason));
+    arguments.tell(&head(&header, &reason))?;
     let roofline = Roofline::measure(&device, &arguments.for_kernels())?;
-    note(&roofline_lines(&roofline));
-    let wants_control = arguments.wants("control");
-    let control = wants_control
+    arguments.tell(&roofline_lines(&roofline))?;
+    let control = arguments
+        .wants("control")
         .then(|| control(&device, &arguments.for_kernels()))
         .transpose()?;
     if let Some(control) = &control {
-        note(&control_line(control));
+        arguments.tell(&control_line(control))?;
     }
     let kernels = measure_kernels(arguments, &device, &roofline)?;
-    let planner = measure_planner(arguments, &device, &inputs, &batches, &roofline)?;
-    let memory = if arguments.wants("memory") {
-        Some(measure_flatness(arguments, &device, &inputs)?)
-    } else {
-        None
-    };
-    let nothing = kernels.is_empty() && planner.is_empty() && memory.is_none();
-    if nothing && control.is_none() && !arguments.wants("roofline") {
-        let filter = arguments.filter.as_deref().unwrap_or_default();
-        let expected = "kernel, a kernel's name, planner, a sampler, control, memory or roofline";
-        return Err(Usage(format!("filter {filter}: expected part of {expected}")).into());
+    if !kernels.is_empty() && !arguments.json {
+        print(&(kernel_table(&kernels).to_text() + "\n"))?;
     }
-    if !arguments.json {
-        print(&text(&kernels, &planner, memory.as_ref()))?;
+    let planner = measure_planner(arguments, &device, &inputs, &batches, &roofline)?;
+    if !planner.is_empty() && !arguments.json {
+        print(&planner_text(&planner))?;
+    }
+    let memory = arguments
+        .wants("memory")
+        .then(|| measure_flatness(arguments, &device, &inputs))
+        .transpose()?;
+    if let Some(memory) = &memory {
+        arguments.tell(&memory_line(memory))?;
+    }
+    let roofline_after = Roofline::measure(&device, &arguments.for_kernels())?;
+    if let Some(line) = drift_line(&roofline, &roofline_after) {
+        arguments.tell(&line)?;
     }
     let correct = kernels.iter().all(|r| r.correct)
         && planner.iter().all(|r| r.correct)
         && memory.as_ref().is_none_or(|r| r.flat);
     if arguments.json {
-        let boxed = kernels.into_iter().map(|r| Record::Kernel(Box::new(r)));
-        let plans = planner.into_iter().map(|r| Record::Planner(Box::new(r)));
-        let records = boxed.chain(plans).chain(memory.map(Record::Memory));
+        let kernels = kernels.into_iter().map(|r| Record::Kernel(Box::new(r)));
+        let planner = planner.into_iter().map(|r| Record::Planner(Box::new(r)));
+        let records = kernels.chain(planner).chain(memory.map(Record::Memory));
         print(&pretty(&Report {
             header,
             roofline,
+            roofline_after,
             control,
             records: records.collect(),
             correct,
@@ -199,6 +241,11 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     } else {
         Outcome::CheckFailed
     })
+}
+
+/// What the filter is held against for a sampler.
+fn planner_name(sampler: SamplerKind) -> String {
+    format!("planner {}", name(&sampler))
 }
 
 fn head(header: &Header, reason: &str) -> String {
@@ -224,8 +271,7 @@ fn measure_kernels(
     let all = KernelId::ALL.iter().flat_map(|&id| cases(id, large));
     let mut records = Vec::new();
     for case in all {
-        let name = format!("kernel {} {}", case.kernel.id().name(), case.name);
-        if arguments.wants(&name) {
+        if arguments.wants(&format!("kernel {}", case.kernel.id().name())) {
             let effort = arguments.for_kernels();
             records.push(measure_kernel(device, &case, roofline, &effort)?);
         }
@@ -241,10 +287,7 @@ fn measure_planner(
     roofline: &Roofline,
 ) -> Result<Vec<PlannerRecord>> {
     let mut settings = inputs.settings.clone();
-    settings.retain(|s| {
-        let sampler = super::record::name(&s.sampler);
-        arguments.wants(&format!("planner {sampler}"))
-    });
+    settings.retain(|s| arguments.wants(&planner_name(s.sampler)));
     let bench = PlannerBench {
         device,
         config: &inputs.configuration.denoiser,
@@ -286,24 +329,13 @@ fn measure_flatness(
     )?)
 }
 
-fn text(
-    kernels: &[KernelRecord],
-    planner: &[PlannerRecord],
-    memory: Option<&MemoryRecord>,
-) -> String {
-    let mut parts = Vec::new();
-    if !kernels.is_empty() {
-        parts.push(kernel_table(kernels).to_text());
+/// The planner's table, and below it where each run spends its time.
+fn planner_text(planner: &[PlannerRecord]) -> String {
+    let mut text = planner_table(planner).to_text();
+    for record in planner {
+        let sampler = name(&record.sampler);
+        let slowest = slowest_lines(record);
+        text += &format!("{sampler} at {}: {slowest}\n", record.batch);
     }
-    if !planner.is_empty() {
-        let mut part = planner_table(planner).to_text();
-        for record in planner {
-            let sampler = super::record::name(&record.sampler);
-            let slowest = slowest_lines(record);
-            part += &format!("{sampler} at {}: {slowest}\n", record.batch);
-        }
-        parts.push(part);
-    }
-    parts.extend(memory.map(|record| memory_line(record) + "\n"));
-    parts.join("\n")
+    text + "\n"
 }

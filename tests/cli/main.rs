@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_numbers;
+mod bench;
 mod demo;
 mod plans;
 mod support;
