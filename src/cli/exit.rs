@@ -1,5 +1,6 @@
 //! Exit codes, and errors as one line.
 
+use attractor::bench::BenchError;
 use attractor::device::DeviceError;
 use attractor::graph::GraphError;
 use attractor::samplers::PlannerError;
@@ -100,6 +101,11 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     match cause.downcast_ref::<PlannerError>() {
         Some(PlannerError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
         Some(PlannerError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<BenchError>() {
+        Some(BenchError::Planner(planner)) => return code_of(planner),
+        Some(BenchError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
     match cause.downcast_ref::<GraphError>() {

@@ -202,3 +202,54 @@ fn draws_that_do_not_fit() {
         ],
     );
 }
+
+#[test]
+fn a_network_whose_numbers_overflow() {
+    let huge = Array::new(&[12, 128], vec![f32::MAX; 12 * 128]).unwrap();
+    let weights = weights_with("overflow.safetensors", "head.weight", Some(huge));
+    let weights = weights.to_str().unwrap();
+    let output = attractor([
+        "plan",
+        "--weights",
+        weights,
+        "--config",
+        CONFIG,
+        "--obs",
+        OBSERVATIONS,
+        "--limit",
+        "1",
+    ]);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{complaint}");
+    let last = complaint.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: ") && last.contains("not finite"),
+        "{complaint}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn draws_out_of_range() {
+    let file = scratch("draws_of_one.safetensors");
+    let mut draws = attractor::formats::ArrayMap::new(&file);
+    let shape = [10, 350, 32];
+    for name in ["u_cat", "u_unmask", "u_remask"] {
+        let ones = vec![1_f32; shape.iter().product()];
+        draws
+            .insert(name, Array::new(&shape, ones).unwrap())
+            .unwrap();
+    }
+    safetensors::save(&file, &draws).unwrap();
+    let arguments = plan_shipped(&["--limit", "1", "--draws", file.to_str().unwrap()]);
+    refused(
+        &attractor(arguments),
+        2,
+        &[
+            "draws_of_one.safetensors",
+            "u_cat",
+            "[0, 1)",
+            "1 at index 0",
+        ],
+    );
+}

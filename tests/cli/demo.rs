@@ -37,7 +37,10 @@ fn the_demo_draws_counts_and_reports() {
 
     let text = std::fs::read_to_string(folder.join("results.json")).unwrap();
     let results: Value = serde_json::from_str(&text).unwrap();
-    let samplers = results.as_array().unwrap();
+    for ceiling in ["gflops", "gigabytes_per_second"] {
+        assert!(results["roofline"][ceiling].as_f64().unwrap() > 0.0);
+    }
+    let samplers = results["samplers"].as_array().unwrap();
     assert_eq!(samplers.len(), 3);
     for sampler in samplers {
         assert_eq!(sampler["all"]["plans"], 350);

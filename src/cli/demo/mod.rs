@@ -12,6 +12,7 @@ use super::output::{note, pretty, print};
 use super::record::{RunRecord, name};
 use super::sampling::from_configuration;
 use anyhow::{Context, Result};
+use attractor::bench::Roofline;
 use attractor::device::Selection;
 use attractor::formats::write_atomic;
 use attractor::report::{Style, Table};
@@ -101,7 +102,15 @@ pub fn run(arguments: &DemoArguments, selector: &str) -> Result<Outcome> {
             walked,
         });
     }
-    report(arguments, &episodes, &reason, &contenders)
+    note("measuring what the device can do at most");
+    let roofline = timing::ceilings(&device)?;
+    let show = Show {
+        episodes: &episodes,
+        reason: &reason,
+        contenders: &contenders,
+        roofline: &roofline,
+    };
+    report(arguments, &show)
 }
 
 /// Episodes to plan for: evenly spread if there are fewer than all, round and round if there are more.
@@ -120,33 +129,48 @@ fn spread(plans: usize, episodes: usize) -> Result<Vec<usize>> {
     Ok((0..plans).map(pick).collect())
 }
 
-fn report(
-    arguments: &DemoArguments,
-    episodes: &Episodes,
-    reason: &str,
-    contenders: &[Contender],
-) -> Result<Outcome> {
-    let [main, ..] = contenders else {
+/// Everything that there is to show.
+#[derive(Debug, Serialize)]
+struct Show<'a> {
+    #[serde(skip)]
+    episodes: &'a Episodes,
+    /// Device, and why it was chosen.
+    reason: &'a str,
+    roofline: &'a Roofline,
+    #[serde(rename = "samplers")]
+    contenders: &'a [Contender],
+}
+
+fn report(arguments: &DemoArguments, show: &Show<'_>) -> Result<Outcome> {
+    let [main, ..] = show.contenders else {
         return Ok(Outcome::Good);
     };
-    print(&terminal::dungeons(episodes, main, Style::of_stdout())?)?;
+    print(&terminal::dungeons(
+        show.episodes,
+        main,
+        Style::of_stdout(),
+    )?)?;
     print(&terminal::verdict(main))?;
     print(&format!("\n{}", score_table(main).to_text()))?;
-    print(&format!("\n{}", sampler_table(contenders).to_text()))?;
-    print(&format!("\n{}", timing::sentence(main)))?;
+    print(&format!("\n{}", sampler_table(show.contenders).to_text()))?;
+    print(&format!(
+        "\n{}{}",
+        timing::sentence(main),
+        timing::share_sentence(main, show.roofline)
+    ))?;
 
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("{}: cannot make the folder", arguments.out.display()))?;
     let page = arguments.out.join("index.html");
-    write_atomic(&page, page::page(episodes, reason, contenders)?.as_bytes())?;
+    write_atomic(&page, page::page(show)?.as_bytes())?;
     let numbers = arguments.out.join("results.json");
-    write_atomic(&numbers, pretty(&contenders)?.as_bytes())?;
+    write_atomic(&numbers, pretty(show)?.as_bytes())?;
     print(&format!(
         "\nreport   {}\nnumbers  {}\n",
         page.display(),
         numbers.display()
     ))?;
-    if contenders.iter().all(|c| c.timing.repeatable) {
+    if show.contenders.iter().all(|c| c.timing.repeatable) {
         Ok(Outcome::Good)
     } else {
         note("a second run with the same seed gave other plans");

@@ -3,7 +3,7 @@
 use super::episodes::Episodes;
 use super::score::{Score, WALKS, Walked};
 use super::terminal::{drawn, outcome, short_name, verdict};
-use super::{Contender, sampler_table, score_table, timing};
+use super::{Contender, Show, sampler_table, score_table, timing};
 use anyhow::Result;
 use attractor::report::html::{
     Element, card, element, facts, figure, heading, page as whole, paragraph,
@@ -16,20 +16,21 @@ const PICTURES: usize = 3;
 const WIDE: usize = 34;
 
 /// The whole page.
-pub fn page(episodes: &Episodes, reason: &str, contenders: &[Contender]) -> Result<String> {
+pub fn page(show: &Show<'_>) -> Result<String> {
     let mut content = Vec::new();
-    if let Some(main) = contenders.first() {
-        content.extend(opening(main, reason));
+    if let Some(main) = show.contenders.first() {
+        content.extend(opening(main, show.reason));
         content.extend(arrivals(main)?);
-        content.extend(gallery(episodes, main)?);
+        content.extend(gallery(show.episodes, main)?);
         content.push(heading("Samplers"));
         content.push(paragraph(
             "The same network and observations, three ways to draw a plan. Greedy commits the most \
              confident actions and stops when all are committed.",
         ));
-        content.push(sampler_table(contenders).to_html());
+        content.push(sampler_table(show.contenders).to_html());
         content.push(heading("Speed"));
         content.push(paragraph(&timing::sentence(main)));
+        content.push(paragraph(&timing::share_sentence(main, show.roofline)));
         content.extend(reading());
     }
     Ok(whole("attractor demo", content))

@@ -2,6 +2,8 @@
 
 use super::Contender;
 use anyhow::Result;
+use attractor::bench::{Effort, Roofline};
+use attractor::device::Device;
 use attractor::samplers::{PlanRequest, Planner, Plans, SamplerSettings};
 use serde::Serialize;
 
@@ -88,6 +90,29 @@ pub fn timed(
         }
     }
     Ok((plans, timing))
+}
+
+/// What the device can do at most, by a copy and a chain of multiply-adds.
+pub fn ceilings(device: &Device) -> Result<Roofline> {
+    let effort = Effort {
+        repetitions: 5,
+        seconds: 2.0,
+    };
+    Ok(Roofline::measure(device, &effort)?)
+}
+
+/// The speed of a sampler beside the ceilings of its device, in words.
+pub fn share_sentence(contender: &Contender, roofline: &Roofline) -> String {
+    let t = &contender.timing;
+    let percent = |value: f64, most: f64| 100.0 * value / most.max(1e-9);
+    format!(
+        "measured ceilings of the device: {:.1} GFLOP/s of multiply-adds, {:.1} GB/s of copying; planning reaches \
+         {:.0} % of the first and, counting every operand once, {:.0} % of the second\n",
+        roofline.gflops,
+        roofline.gigabytes_per_second,
+        percent(t.gflops_per_second(), roofline.gflops),
+        percent(t.gigabytes_per_second(), roofline.gigabytes_per_second)
+    )
 }
 
 /// The speed of a sampler in words.

@@ -121,12 +121,12 @@ impl Replay {
                 return Ok(Vec::new());
             }
             let values = arrays.expect_f32(name, &shape)?;
-            match values.iter().position(|u| !(0.0..=1.0).contains(u)) {
+            match values.iter().position(|u| !(0.0..1.0).contains(u)) {
                 None => Ok(values),
                 Some(index) => {
                     let found = values.get(index).copied().unwrap_or(f32::NAN);
                     let error = ArrayError::Invalid {
-                        expected: "values from 0 to 1".into(),
+                        expected: "values in [0, 1)".into(),
                         found: format!("{found} at index {index}"),
                     };
                     Err(arrays.array_error(name, error).into())
