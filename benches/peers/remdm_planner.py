@@ -1,7 +1,8 @@
 """The planner in PyTorch beside `attractor`: same weights, observations, sampler and steps.
 
-Checks that both give the same plans from the same random numbers, then times both in turn. Needs
-Python, numpy and PyTorch, and an `attractor` binary. See `--help`.
+Checks that both give the same plans from the same random numbers, then times both in turn. PyTorch
+carries out every step; attractor's greedy sampler stops when all is committed. `context once`
+computes the observation's tokens once a plan in PyTorch too, as attractor does. Needs Python, numpy and PyTorch, and an `attractor` binary. See `--help`.
 """
 
 import argparse

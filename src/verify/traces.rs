@@ -83,19 +83,36 @@ impl<'a> Recording<'a> {
         format!("step{}.{what}", self.first + step)
     }
 
-    /// One kind of random number over all steps `[K, N, L]`; steps that drew none never hit.
+    /// One kind of random number over all steps `[K, N, L]`. The last step of the first recipe's sampler
+    /// commits everything and remasks nothing, so that no draw is recorded and none is used.
     fn draws(&self, what: &str, length: usize) -> Result<Vec<f32>, CaseError> {
         let shape = [self.observations.count, length];
+        let idle = self.settings.sampler == SamplerKind::MaskgitRemask && what == "u_remask";
         let mut all = Vec::new();
         for step in 0..self.steps {
             let name = self.name(step, what);
-            if self.arrays.contains(&name) {
-                all.extend(self.arrays.expect_f32(&name, &shape)?);
-            } else {
+            if idle && step + 1 == self.steps && !self.arrays.contains(&name) {
                 all.resize(all.len() + shape[0] * shape[1], 0.0);
+            } else {
+                all.extend(self.arrays.expect_f32(&name, &shape)?);
             }
         }
         Ok(all)
+    }
+
+    /// All random numbers that the sampler uses.
+    fn replay(&self, length: usize) -> Result<Option<Draws>, CaseError> {
+        let independent = self.settings.sampler == SamplerKind::RemdmBernoulli;
+        if self.settings.sampler == SamplerKind::Greedy {
+            return Ok(None);
+        }
+        let unmask = independent.then(|| self.draws("u_unmask", length));
+        Ok(Some(Draws {
+            steps: self.steps,
+            categorical: self.draws("u_cat", length)?,
+            unmask: unmask.transpose()?.unwrap_or_default(),
+            remask: self.draws("u_remask", length)?,
+        }))
     }
 
     /// Executed actions of every example, which stay as they are.
@@ -128,19 +145,13 @@ impl<'a> Recording<'a> {
         let length = planner.config().seq_len;
         let levels = planner.config().num_diffusion_steps;
         self.check_config(planner)?;
-        let draws = Draws {
-            steps: self.steps,
-            categorical: self.draws("u_cat", length)?,
-            unmask: self.draws("u_unmask", length)?,
-            remask: self.draws("u_remask", length)?,
-        };
+        let draws = self.replay(length)?;
         let locked = self.locked(length)?;
         let hazards = self.hazards()?;
-        let stochastic = self.settings.sampler != SamplerKind::Greedy;
         let plans = planner.plan(
             &self.settings,
             &PlanRequest {
-                draws: stochastic.then_some(&draws),
+                draws: draws.as_ref(),
                 locked: locked.as_deref(),
                 hazards: self.settings.physics_aware.then_some(&hazards),
                 record: true,
