@@ -247,7 +247,7 @@ impl PlannerBench<'_> {
         let planner = &mut contestant.planner;
         let checksum = self.check(planner, &settings, reference, &contestant.tokens)?;
         let request = PlanRequest::new(&contestant.observations, Self::SEED);
-        let profile = planner.profile(&settings, &request)?;
+        let profile = fastest_profile(planner, &settings, &request)?;
         let work = Work::of(&profile, roofline);
         let spread = Spread::of(&contestant.samples);
         let median = spread.median.max(1e-12);
@@ -312,6 +312,28 @@ impl PlannerBench<'_> {
             same_in_any_batch: !of_batch.is_empty() && in_both.all(|(a, b)| a == b),
         })
     }
+}
+
+/// Profiles a run until that has taken a second, at most five times, and keeps the shortest time of each
+/// launch: a launch that was held up once would pass for a slow kernel.
+fn fastest_profile(
+    planner: &mut Planner,
+    settings: &SamplerSettings,
+    request: &PlanRequest<'_>,
+) -> Result<RunProfile, BenchError> {
+    let start = Instant::now();
+    let mut fastest = planner.profile(settings, request)?;
+    for _ in 1..5 {
+        if start.elapsed().as_secs_f64() > 1.0 {
+            break;
+        }
+        let again = planner.profile(settings, request)?;
+        let times = fastest.seconds.iter_mut().flatten();
+        for (known, new) in times.zip(again.seconds.iter().flatten()) {
+            *known = known.min(*new);
+        }
+    }
+    Ok(fastest)
 }
 
 struct Checksum {
