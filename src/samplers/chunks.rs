@@ -45,12 +45,6 @@ pub(super) fn check(
             })
         }
     };
-    demand(
-        count > 0,
-        "observations",
-        "at least one example".into(),
-        "none".into(),
-    )?;
     request.observations.check(config)?;
     let last = u64::from(request.first_example) + count as u64;
     demand(

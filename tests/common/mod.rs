@@ -1,6 +1,8 @@
 //! Running one kernel on any device, for tests that hold a shader against its twin.
 #![allow(dead_code)]
 
+pub mod host;
+pub mod trained;
 pub mod variants;
 
 use attractor::device::Device;
