@@ -99,7 +99,9 @@ fn code(error: &anyhow::Error) -> u8 {
 /// The code of one cause. Transparent wrappers hide what they hold from the chain, so they are opened.
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     match cause.downcast_ref::<PlannerError>() {
-        Some(PlannerError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(PlannerError::NotFinite { .. } | PlannerError::GoalNotFinite { .. }) => {
+            return Some(NUMERIC_FAILURE);
+        }
         Some(PlannerError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
