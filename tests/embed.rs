@@ -119,3 +119,59 @@ fn a_graph_of_ones_own_runs_on_the_cpu() {
     let message = wrong.expect_err("one node only").to_string();
     assert!(message.contains("node 1"), "{message}");
 }
+
+/// Tensors go in and out by copies between buffers on the host's own device and queue.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn buffers_of_the_host_go_in_and_out() {
+    let (device, queue) = host::open(|_, _| {});
+    let shared = Device::from_wgpu(device.clone(), queue.clone()).expect("a device");
+    let mut graph = Graph::new();
+    let x = graph.float("x", &[3], TensorKind::Input);
+    let hidden = graph.float("hidden", &[3], TensorKind::Intermediate);
+    let y = graph.float("y", &[3], TensorKind::Output);
+    let relu = Activate::of(Activation::RELU, 3);
+    graph.push(Phase::Once, "first", relu, &[Some(x), Some(hidden)]);
+    graph.push(Phase::Once, "second", relu, &[Some(hidden), Some(y)]);
+    let plan = Plan::compile(graph, &shared).expect("plan");
+    let mut execution = Execution::new(&plan).expect("execution");
+    assert!(
+        execution.device_slice(hidden).is_err(),
+        "the engine's own tensor"
+    );
+
+    let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let buffer = |label| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: 12,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let (from, to) = (buffer("from"), buffer("to"));
+    queue.write_buffer(&from, 0, bytemuck::cast_slice(&[-1.0f32, 2.0, 3.0]));
+    let copy = |record: &dyn Fn(&mut wgpu::CommandEncoder)| {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        record(&mut encoder);
+        queue.submit([encoder.finish()]);
+    };
+    let place = execution.device_slice(x).expect("an input").expect("a GPU");
+    copy(&|e| e.copy_buffer_to_buffer(&from, 0, place.buffer, place.offset, Some(place.bytes)));
+    execution
+        .submit(&[(0, 0), (1, 0)], &Moment::default())
+        .expect("submit");
+    let place = execution
+        .device_slice(y)
+        .expect("an output")
+        .expect("a GPU");
+    copy(&|e| e.copy_buffer_to_buffer(place.buffer, place.offset, &to, 0, Some(place.bytes)));
+    let bytes = shared.gpu().expect("a GPU").read(&to, 0, 12).expect("read");
+    assert_eq!(
+        bytemuck::pod_collect_to_vec::<u8, f32>(&bytes),
+        [0.0, 2.0, 3.0]
+    );
+}

@@ -3,7 +3,7 @@
 use super::cpu::CpuArena;
 use super::gpu::GpuArena;
 use super::plan::{Constants, PlanInner};
-use super::{GraphError, Plan, TensorId};
+use super::{DeviceSlice, GraphError, Plan, TensorId};
 use attractor_kernels::{Element, Real};
 use std::sync::Arc;
 use std::time::Instant;
@@ -228,6 +228,26 @@ impl Execution {
             }
         }
         Ok(())
+    }
+
+    /// The device memory of a tensor that the host writes or may read; none on the CPU device.
+    ///
+    /// # Errors
+    /// [`GraphError::Access`] for a tensor that is the engine's own, or a constant.
+    pub fn device_slice(&self, id: TensorId) -> Result<Option<DeviceSlice<'_>>, GraphError> {
+        let tensor = self.plan.program.graph.tensor(id);
+        self.access(id, tensor.element, None)?;
+        if !tensor.kind.is_readable() && !tensor.kind.is_written_by_host() {
+            return Err(GraphError::Access {
+                tensor: tensor.name.clone(),
+                expected: "an input, an output or a state".into(),
+                found: format!("{:?}", tensor.kind),
+            });
+        }
+        Ok(match &self.arena {
+            Arena::Gpu(arena) => arena.slice(&self.plan.program, id),
+            _ => None,
+        })
     }
 
     /// Carries out `launches`, each a node index and a step number, in order. On a GPU this is one

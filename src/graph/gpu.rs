@@ -54,6 +54,19 @@ impl GpuConstants {
     }
 }
 
+/// A tensor in device memory, for a host program that shares its device: inputs may be copied in before
+/// a run and outputs copied out after it without passing through the host's memory. The buffer has the
+/// usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceSlice<'a> {
+    /// The buffer, which belongs to the execution.
+    pub buffer: &'a wgpu::Buffer,
+    /// First byte of the tensor.
+    pub offset: u64,
+    /// Bytes of the tensor: four an element, row-major.
+    pub bytes: u64,
+}
+
 /// A node made ready.
 #[derive(Debug)]
 struct Prepared {
@@ -132,6 +145,16 @@ impl GpuArena {
             Element::Word => self.word_base,
         };
         program.memory.offsets[id.0].map(|elements| base + elements as u64 * 4)
+    }
+
+    /// The range of the working memory that holds a tensor.
+    pub fn slice(&self, program: &Program, id: TensorId) -> Option<DeviceSlice<'_>> {
+        let bytes = program.graph.tensor(id).len() as u64 * 4;
+        self.offset(program, id).map(|offset| DeviceSlice {
+            buffer: &self.arena,
+            offset,
+            bytes,
+        })
     }
 
     /// Bytes of working memory on the device.

@@ -16,6 +16,7 @@ mod program;
 pub use error::GraphError;
 pub use execution::{Execution, Moment};
 pub use fuse::fuse;
+pub use gpu::DeviceSlice;
 pub use memory::MemoryPlan;
 pub use plan::{Plan, PlanSummary};
 
