@@ -92,57 +92,63 @@ pub trait Real:
     fn is_nan(self) -> bool;
 }
 
-/// e^x for single precision: range reduction by ln 2 in two parts, then the degree-6 Taylor-Remez
-/// polynomial of the Cephes library (Moshier, 1989); saturates to 0 and infinity.
+/// Added to a number of moderate size, it leaves the nearest integer in the low bits of the mantissa:
+/// 1.5 * 2^23. (`as i32` saturates, and so would keep loops from vectorising.)
+const ROUND: f32 = 12_582_912.0;
+
+/// (m, n) with e^x = m 2^n for |x| under 105: range reduction by ln 2 in two parts, then the degree-6
+/// polynomial of the Cephes library (Moshier, 1989).
 #[inline(always)]
-fn exp_f32(x: f32) -> f32 {
-    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+fn exp_parts(x: f32) -> (f32, i32) {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.clamp(-104.0, 88.73);
-    let n = (clamped * LOG2_E + 0.5).floor();
-    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, clamped));
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
     let mut p = 1.987_569_1e-4f32;
     p = p.mul_add(r, 1.398_199_9e-3);
     p = p.mul_add(r, 8.333_452e-3);
     p = p.mul_add(r, 4.166_579_6e-2);
     p = p.mul_add(r, 1.666_666_5e-1);
     p = p.mul_add(r, 0.500_000_06);
-    let y = p.mul_add(r * r, r + 1.0);
+    let m = p.mul_add(r * r, r + 1.0);
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    (m, n)
+}
+
+/// 2^k for a normal result.
+#[inline(always)]
+fn power_of_two(k: i32) -> f32 {
+    f32::from_bits((k.wrapping_add(127) << 23) as u32)
+}
+
+/// e^x for single precision; saturates to 0 and infinity.
+#[inline(always)]
+fn exp_f32(x: f32) -> f32 {
+    let (m, n) = exp_parts(x.clamp(-104.0, 88.73));
     // Two factors, because 2^n alone overflows or is subnormal at the ends of the range.
-    // The integer is read off the mantissa of n + 1.5 * 2^23: `as i32` saturates, and so would keep
-    // loops from vectorising.
-    const SHIFT: f32 = 12_582_912.0;
-    let n = ((n + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32);
     let half = n >> 1;
-    let scale = |k: i32| f32::from_bits((k.wrapping_add(127) << 23) as u32);
-    let value = y * scale(half) * scale(n - half);
+    let value = m * power_of_two(half) * power_of_two(n - half);
     let value = if x > 88.722_84 { f32::INFINITY } else { value };
     if x.is_nan() { x } else { value }
 }
 
-/// erf for single precision: an odd polynomial below 0.93 and 1 - e^(polynomial) above (coefficients
-/// of N. Juffa's minimax fits); both sides are computed, so that loops vectorise.
+/// erf for single precision: 1 - e^p with a polynomial p fitted to ln erfc on [0, 4] (weighted least
+/// squares, iterated to the smallest largest error of erf); beyond 4 erf is 1 to working precision.
 #[inline(always)]
 fn erf_f32(x: f32) -> f32 {
     let t = x.abs().min(4.0);
-    let s = t * t;
-    let high = (-1.728_534_7e-5f32).mul_add(t, 3.831_972e-4);
-    let low = (-3.883_964_4e-3f32).mul_add(t, 2.425_462_2e-2);
-    let mut far = high.mul_add(s, low);
-    far = far.mul_add(t, -1.067_778_8e-1);
-    far = far.mul_add(t, -6.348_467e-1);
-    far = far.mul_add(t, -1.287_175_1e-1);
-    far = 1.0 - exp_f32(far.mul_add(t, -t));
-    let mut near = -5.967_617e-4f32;
-    near = near.mul_add(s, 4.991_194_4e-3);
-    near = near.mul_add(s, -2.676_813_5e-2);
-    near = near.mul_add(s, 1.128_199_2e-1);
-    near = near.mul_add(s, -3.761_253_4e-1);
-    near = near.mul_add(s, 1.283_791_7e-1);
-    near = near.mul_add(t, t);
-    let magnitude = if t > 0.927_734_4 { far } else { near };
-    let value = magnitude.copysign(x);
+    let mut p = -3.144_179_6e-5f32;
+    p = p.mul_add(t, 3.088_138_5e-4);
+    p = p.mul_add(t, -1.032_434_3e-3);
+    p = p.mul_add(t, -5.368_876e-4);
+    p = p.mul_add(t, 1.958_392_6e-2);
+    p = p.mul_add(t, -1.029_196e-1);
+    p = p.mul_add(t, -6.365_977_5e-1);
+    p = p.mul_add(t, -1.128_380_3);
+    // p t lies in [-19, 0]: no overflow, no subnormal.
+    let (m, n) = exp_parts(p * t);
+    let value = (1.0 - m * power_of_two(n)).copysign(x);
     if x.is_nan() { x } else { value }
 }
 
