@@ -41,6 +41,10 @@ pub fn of_usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        complain("expected a command, found none (see attractor --help)");
+        return ExitCode::from(BAD_INPUT);
+    }
     let text = error.render().to_string();
     let mistake = text
         .split("\n\nUsage:")
@@ -154,6 +158,8 @@ mod tests {
             position: 0,
         };
         assert_eq!(code(&anyhow::Error::from(nan)), NUMERIC_FAILURE);
+        let goal = PlannerError::GoalNotFinite { example: 0 };
+        assert_eq!(code(&anyhow::Error::from(goal)), NUMERIC_FAILURE);
         let absent = DeviceError::NotFound {
             selector: "x".into(),
             available: "none".into(),

@@ -2,7 +2,9 @@
 
 use super::exit::Outcome;
 use super::output::{pretty, print};
-use attractor::device::{AdapterReport, Device, DeviceInfo, SelfTest, adapters, self_test};
+use attractor::device::{
+    AdapterReport, Device, DeviceError, DeviceInfo, SelfTest, adapters, self_test,
+};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -27,7 +29,7 @@ enum Trial {
 }
 
 impl Trial {
-    fn of(device: Result<Device, attractor::device::DeviceError>) -> Self {
+    fn of(device: Result<Device, DeviceError>) -> Self {
         match device.and_then(|device| self_test(&device)) {
             Ok(test) => Self::Tested(test),
             Err(error) => Self::Failed {
@@ -85,8 +87,12 @@ impl Entry {
 }
 
 /// Lists the devices and tests each; fails when one computes wrongly.
-pub fn run(arguments: &InfoArguments) -> anyhow::Result<Outcome> {
+///
+/// # Errors
+/// `DeviceError::NotFound` where the selector names none of them.
+pub fn run(arguments: &InfoArguments, selector: &str) -> anyhow::Result<Outcome> {
     let found = adapters();
+    check_selector(selector, &found)?;
     // By kind and not by opening it: this command reports a GPU that does not open, too.
     let auto = found
         .iter()
@@ -112,6 +118,20 @@ pub fn run(arguments: &InfoArguments) -> anyhow::Result<Outcome> {
     } else {
         Outcome::CheckFailed
     })
+}
+
+/// All devices are listed whichever is selected, but a name that fits none is a mistake.
+fn check_selector(selector: &str, found: &[AdapterReport]) -> Result<(), DeviceError> {
+    let name = selector.trim().to_lowercase();
+    let usual = ["", "auto", "cpu", "cpu-f64", "gpu"].contains(&name.as_str());
+    if usual
+        || found
+            .iter()
+            .any(|a| a.info.name.to_lowercase().contains(&name))
+    {
+        return Ok(());
+    }
+    Device::wgpu(&name).map(|_| ())
 }
 
 fn text(report: &Report) -> String {

@@ -83,7 +83,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
-        Command::Info(arguments) => info::run(arguments),
+        Command::Info(arguments) => info::run(arguments, &cli.device.selector()),
         Command::Bench(arguments) => bench::run(arguments, &cli.device.selector()),
         Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),

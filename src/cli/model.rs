@@ -48,6 +48,9 @@ pub struct Configuration {
 impl Configuration {
     /// Reads the given file, or the JSON beside the weights of the same stem.
     pub fn load(given: Option<&Path>, weights: &Path) -> Result<Self> {
+        // A path to weights that are not there must not be taken for a missing configuration.
+        std::fs::metadata(weights)
+            .map_err(|error| Usage(format!("{}: cannot open: {error}", weights.display())))?;
         let beside = weights.with_extension("json");
         if given.is_none() && !beside.is_file() {
             return Err(Usage(format!(

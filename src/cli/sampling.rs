@@ -103,6 +103,7 @@ impl SamplerArguments {
             None => default_sampler(configuration)?,
         };
         let mut settings = from_configuration(kind, configuration)?;
+        let inherited = settings.check().err().map(|error| error.to_string());
         fn set<T>(slot: &mut T, flag: Option<T>) {
             if let Some(value) = flag {
                 *slot = value;
@@ -120,7 +121,13 @@ impl SamplerArguments {
         set(&mut settings.loop_off, self.loop_off);
         set(&mut settings.loop_alpha, self.loop_alpha);
         settings.blind_global = self.blind_global;
-        settings.check()?;
+        // A value that no flag replaced came from the file, which is then the one to mend.
+        settings.check().map_err(|error| match inherited {
+            Some(known) if known == error.to_string() => {
+                anyhow::Error::from(Usage(format!("{}: {known}", configuration.file)))
+            }
+            _ => error.into(),
+        })?;
         Ok(settings)
     }
 }

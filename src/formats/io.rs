@@ -159,6 +159,24 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FormatEr
         })
 }
 
+/// Whether [`write_atomic`] could write this path now: its folder takes a new file, and the path itself
+/// is no folder. Leaves nothing behind.
+///
+/// # Errors
+/// [`FormatError::Io`] as [`write_atomic`].
+pub fn check_writable(path: impl AsRef<Path>) -> Result<(), FormatError> {
+    let path = path.as_ref();
+    if path.is_dir() {
+        return Err(io_error(path, "write")(
+            std::io::ErrorKind::IsADirectory.into(),
+        ));
+    }
+    let temporary = temporary_beside(path)?;
+    File::create_new(&temporary)
+        .and_then(|_| fs::remove_file(&temporary))
+        .map_err(io_error(path, "write"))
+}
+
 fn temporary_beside(path: &Path) -> Result<PathBuf, FormatError> {
     // Two threads may write the same path at once.
     static COUNTER: AtomicU64 = AtomicU64::new(0);

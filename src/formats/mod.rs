@@ -21,7 +21,7 @@ pub mod torch;
 
 pub use array::{Array, ArrayData, DType};
 pub use error::{ArrayError, FormatError};
-pub use io::{Limits, read_file, write_atomic};
+pub use io::{Limits, check_writable, read_file, write_atomic};
 pub use map::ArrayMap;
 
 use std::path::Path;

@@ -166,6 +166,27 @@ impl Planner {
         settings: &SamplerSettings,
         count: usize,
     ) -> Result<u64, PlannerError> {
+        self.peak(settings, count, false)
+    }
+
+    /// As [`Planner::peak_bytes`] where [`PlanRequest::draws`] are handed in, which are held too.
+    ///
+    /// # Errors
+    /// [`PlannerError`] as [`Planner::plan`].
+    pub fn peak_bytes_replayed(
+        &mut self,
+        settings: &SamplerSettings,
+        count: usize,
+    ) -> Result<u64, PlannerError> {
+        self.peak(settings, count, true)
+    }
+
+    fn peak(
+        &mut self,
+        settings: &SamplerSettings,
+        count: usize,
+        replay: bool,
+    ) -> Result<u64, PlannerError> {
         let tables = StepTables::new(
             settings,
             self.config.seq_len,
@@ -173,7 +194,7 @@ impl Planner {
         )?;
         let options = StepOptions {
             steps: tables.times.len(),
-            replay: false,
+            replay,
             record: false,
         };
         let compiled = self.fitting(settings, options, count)?;

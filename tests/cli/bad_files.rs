@@ -54,6 +54,38 @@ fn weights_of_the_wrong_kind() {
 }
 
 #[test]
+fn weights_that_are_not_there_are_said_to_be() {
+    let nowhere = scratch("nowhere.safetensors");
+    let nowhere = nowhere.to_str().unwrap();
+    let output = attractor(["plan", "--weights", nowhere, "--obs", OBSERVATIONS]);
+    refused(&output, 2, &[nowhere, "cannot open"]);
+}
+
+#[test]
+fn a_goal_that_is_not_finite_is_a_numeric_failure() {
+    let huge = Array::new(&[2, 128], vec![3e38_f32; 256]).unwrap();
+    let file = weights_with("huge_goal.safetensors", "goal_head.2.weight", Some(huge));
+    let file = file.to_str().unwrap();
+    let arguments = [
+        "plan",
+        "--weights",
+        file,
+        "--config",
+        CONFIG,
+        "--obs",
+        OBSERVATIONS,
+    ];
+    let output = attractor(arguments.into_iter().chain(["--limit", "1"]));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{complaint}");
+    let last = complaint.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: ") && last.contains("goal"),
+        "{complaint}"
+    );
+}
+
+#[test]
 fn truncated_and_lying_safetensors() {
     let whole = std::fs::read(WEIGHTS).unwrap();
     plan_with_weights(

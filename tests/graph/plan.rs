@@ -2,7 +2,7 @@
 
 use crate::common::trained::{observations, settings, tiny_config, tiny_planner};
 use attractor::device::Device;
-use attractor::samplers::{PlanRequest, SamplerKind};
+use attractor::samplers::{Draws, PlanRequest, SamplerKind};
 
 #[test]
 fn explain_lists_every_node_and_the_totals() {
@@ -82,6 +82,30 @@ fn check_peak(device: &Device, counts: &[usize]) {
             }
         }
     }
+}
+
+#[test]
+fn the_peak_counts_random_numbers_handed_in() {
+    let all = observations();
+    let device = Device::cpu();
+    let mut planner = crate::common::trained::planner(&device);
+    let settings = settings(SamplerKind::RemdmBernoulli, 3);
+    let part = all.slice(0..4);
+    let numbers = vec![0.5; 3 * 4 * planner.config().seq_len];
+    let draws = Draws {
+        steps: 3,
+        categorical: numbers.clone(),
+        unmask: numbers.clone(),
+        remask: numbers,
+    };
+    let announced = planner.peak_bytes_replayed(&settings, 4).expect("peak");
+    assert!(announced > planner.peak_bytes(&settings, 4).expect("peak"));
+    let request = PlanRequest {
+        draws: Some(&draws),
+        ..PlanRequest::new(&part, 0)
+    };
+    let report = planner.plan(&settings, &request).expect("plans").report;
+    assert_eq!(report.working_bytes, announced);
 }
 
 #[test]

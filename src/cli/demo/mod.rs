@@ -58,6 +58,9 @@ pub fn run(arguments: &DemoArguments, selector: &str) -> Result<Outcome> {
     let episodes = Episodes::read(&shipped::observations()?, &config)?;
     let planned = spread(arguments.plans.unwrap_or(episodes.len()), episodes.len())?;
     let observations = episodes.observations(&config, &planned)?;
+    // Before the work, so that a folder that cannot be made costs nobody the wait.
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("{}: cannot make the folder", arguments.out.display()))?;
     let weights = shipped::weights()?;
     let file = weights.file().display().to_string();
     let Selection { device, reason } = Selection::by_name(selector)?;
@@ -159,8 +162,6 @@ fn report(arguments: &DemoArguments, show: &Show<'_>) -> Result<Outcome> {
         timing::share_sentence(main, show.roofline)
     ))?;
 
-    std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("{}: cannot make the folder", arguments.out.display()))?;
     let page = arguments.out.join("index.html");
     write_atomic(&page, page::page(show)?.as_bytes())?;
     let numbers = arguments.out.join("results.json");

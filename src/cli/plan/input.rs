@@ -85,6 +85,11 @@ impl Input {
         })
     }
 
+    /// Whether random numbers were handed in.
+    pub fn replays(&self) -> bool {
+        self.replay.is_some()
+    }
+
     /// The numbers to replay for the observations of `range`, with `length` tokens each.
     pub fn draws(&self, range: &Range<usize>, length: usize) -> Option<Draws> {
         let replay = self.replay.as_ref()?;

@@ -11,6 +11,7 @@ use super::output::note;
 use super::record::RunRecord;
 use super::sampling::SamplerArguments;
 use attractor::device::{DeviceKind, Selection};
+use attractor::formats::check_writable;
 use attractor::samplers::{Observations, PlanRequest, Planner, SamplerSettings};
 use attractor::worlds::minihack::{Grid, hazards};
 use input::{Input, Shard};
@@ -77,6 +78,10 @@ struct Results {
 
 /// Loads, plans, writes.
 pub fn run(arguments: &PlanArguments, selector: &str) -> anyhow::Result<Outcome> {
+    // Before the work, so that plans are not lost at its end.
+    for path in [&arguments.out, &arguments.graph].into_iter().flatten() {
+        check_writable(path)?;
+    }
     let configuration = Configuration::load(arguments.config.as_deref(), &arguments.weights)?;
     let settings = arguments.sampler.settings(&configuration)?;
     let input = Input::load(arguments, &configuration.denoiser, &settings)?;
@@ -92,7 +97,11 @@ pub fn run(arguments: &PlanArguments, selector: &str) -> anyhow::Result<Outcome>
     let piece = piece_size(device.info().kind);
     let batch = input.range.len().min(piece);
     if batch > 0 {
-        let peak = planner.peak_bytes(&settings, batch)?;
+        let peak = if input.replays() {
+            planner.peak_bytes_replayed(&settings, batch)?
+        } else {
+            planner.peak_bytes(&settings, batch)?
+        };
         note(&format!("memory   {peak} bytes of working memory needed"));
     }
     if batch > 0 && (arguments.explain || arguments.graph.is_some()) {
@@ -136,7 +145,8 @@ fn plan_all(
         first: input.range.start,
         length: planner.config().seq_len,
         tokens: Vec::new(),
-        goal: None,
+        // There from the start, so that an empty shard has the arrays of the others.
+        goal: planner.config().use_global_stream.then(Vec::new),
     };
     let bar = progress::bar(input.range.len());
     let mut peak = 0;

@@ -83,6 +83,10 @@ impl Default for DenoiserConfig {
 /// Largest value that a size in a configuration may have; larger ones are mistakes or attacks.
 const LARGEST: usize = 65_536;
 
+/// Most cells of a level. No weight depends on its size, so nothing else bounds what its convolutions
+/// take: 128 MiB an example for the embedding of this many.
+const LARGEST_MAP: usize = 1 << 20;
+
 impl DenoiserConfig {
     /// Reads a configuration from JSON text: the object under `config`, or the flat object itself.
     /// Unknown keys belong to other parts of the original and are left alone.
@@ -133,6 +137,10 @@ impl DenoiserConfig {
             if value == 0 || value > LARGEST {
                 return wrong(key, format!("1..={LARGEST}"), value);
             }
+        }
+        let cells = self.map_h.saturating_mul(self.map_w);
+        if cells > LARGEST_MAP {
+            return wrong("map_h * map_w", format!("at most {LARGEST_MAP}"), cells);
         }
         if self.mask_token != self.action_dim {
             return wrong(
