@@ -81,6 +81,27 @@ fn check(device: &Device, every: &[SamplerSettings], count: usize, sizes: &[usiz
     }
 }
 
+/// A whole batch twice, and a few of its examples alone, in twos and in sevens: what a software driver
+/// can do of [`check`] over a large batch.
+fn check_inside(device: &Device, settings: &SamplerSettings, count: usize) {
+    let job = observations().slice(100..100 + count);
+    let mut planner = planner(device);
+    let whole = plan(&mut planner, settings, &job, 0..count);
+    let again = plan(&mut planner, settings, &job, 0..count);
+    assert_same(&format!("{count} run to run"), &whole, &again);
+    for part in [
+        0..1,
+        41..42,
+        count - 1..count,
+        40..42,
+        35..42,
+        count - 7..count,
+    ] {
+        let found = plan(&mut planner, settings, &job, part.clone());
+        assert_same(&format!("{part:?} of {count}"), &whole[part], &found);
+    }
+}
+
 fn every_sampler(steps: u32) -> Vec<SamplerSettings> {
     let strategies = [
         RemaskStrategy::Rescale,
@@ -113,6 +134,7 @@ fn bits_do_not_depend_on_the_batch_on_the_cpu() {
 fn bits_do_not_depend_on_the_batch_in_double_precision() {
     let settings = [settings(SamplerKind::RemdmBernoulli, 2)];
     check(&Device::cpu_f64(), &settings, 16, &[1, 2, 7]);
+    check_inside(&Device::cpu_f64(), &settings[0], 64);
 }
 
 #[test]
@@ -123,6 +145,7 @@ fn bits_do_not_depend_on_the_batch_in_double_precision() {
 fn bits_do_not_depend_on_the_batch_on_a_gpu() {
     let mut strong = settings(SamplerKind::RemdmBernoulli, 2);
     strong.eta = 0.8;
+    check_inside(&common::gpu(), &strong, 64);
     check(&common::gpu(), &[strong], 16, &[1, 2, 7]);
     let maskgit = settings(SamplerKind::MaskgitRemask, 2);
     check(&common::gpu(), &[maskgit], 9, &[7]);

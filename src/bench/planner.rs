@@ -66,6 +66,8 @@ pub struct PlannerRecord {
     /// Where and by what.
     #[serde(flatten)]
     pub header: Header,
+    /// Seed of all random numbers.
+    pub seed: u64,
     /// Hash of the weights.
     pub weights_hash: String,
     /// Median of [`PlannerRecord::spread`].
@@ -259,6 +261,7 @@ impl PlannerBench<'_> {
             steps: settings.steps,
             steps_run: report.steps,
             header: Header::of(self.device),
+            seed: Self::SEED,
             weights_hash: planner.weights_hash().to_string(),
             median_seconds: spread.median,
             quartiles: [spread.lower_quartile, spread.upper_quartile],

@@ -38,6 +38,8 @@ fn planner_records_say_what_was_measured() {
         assert_eq!(record["batch"], batch);
         assert_eq!(record["correct"], true);
         assert_eq!(record["peak_bytes_planned"], record["peak_bytes_used"]);
+        assert!(record["seed"].is_u64() && record["driver"].is_string());
+        assert_eq!(record["weights_hash"].as_str().map(str::len), Some(16));
         assert!(record["checksum_equal_share"].as_f64().unwrap() >= 0.95);
         for positive in [
             "median_seconds",
