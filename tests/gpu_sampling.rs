@@ -4,12 +4,12 @@ mod common;
 
 use attractor::device::Device;
 use attractor::graph::Moment;
+use attractor_kernels::Kernel;
 use attractor_kernels::categorical::{Categorical, TokenMode};
 use attractor_kernels::philox::{Philox, RandomKind};
 use attractor_kernels::physics_override::PhysicsOverride;
 use attractor_kernels::remask_bernoulli::RemaskBernoulli;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
-use attractor_kernels::Kernel;
 use common::variants::{against_single_twin, against_twin};
 use common::{Array, assert_close, gpu, run_at};
 

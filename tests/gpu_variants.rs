@@ -25,7 +25,7 @@ use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
 use attractor_kernels::{Access, Activation, AnyKernel, Element, KernelId};
-use common::variants::{against_single_twin, launches};
+use common::variants::{against_single_twin, dispatch, launches};
 use common::{Array, gpu, values};
 use std::collections::BTreeSet;
 
@@ -148,5 +148,47 @@ fn every_entry_point_of_every_kernel_agrees_with_its_twin() {
         let all: BTreeSet<_> = id.entry_points().iter().copied().collect();
         assert_eq!(chosen, all, "{}: variants that its case meets", id.name());
         against_single_twin(&gpu, "odd sizes", kernel, &operands(&kernel), 2e-5);
+    }
+}
+
+/// The contract of the products: one chain of multiply-adds with k ascending, whatever the tile. So both
+/// variants give the same bits, and a row the same ones in any batch.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn variants_of_the_products_agree_bit_for_bit() {
+    let gpu = gpu();
+    let gpu = gpu.gpu().expect("a GPU device");
+    let alone = Conv2d {
+        batch: 1,
+        ..convolution()
+    };
+    let (many, one) = (AnyKernel::from(convolution()), AnyKernel::from(alone));
+    let data = operands(&many);
+    let mut first = data.clone();
+    for (array, count) in first.iter_mut().zip(one.extents()) {
+        *array = match &*array {
+            Array::Float(values) => Array::Float(values[..count].to_vec()),
+            other => other.clone(),
+        };
+    }
+    let product = case(KernelId::MatMul);
+    let mut products = Vec::new();
+    let mut images = Vec::new();
+    for launch in launches(&product) {
+        products.push(dispatch(gpu, &product, &launch, &operands(&product)).pop());
+    }
+    for launch in launches(&many) {
+        images.push(dispatch(gpu, &many, &launch, &data).pop());
+    }
+    assert_eq!(products[0], products[1]);
+    assert_eq!(images[0], images[1]);
+    for launch in launches(&one) {
+        let found = dispatch(gpu, &one, &launch, &first);
+        let all = images[0].as_ref().expect("an output").floats();
+        let own = found[3].floats();
+        assert_eq!(own, &all[..own.len()], "{}", launch.entry_point);
     }
 }
