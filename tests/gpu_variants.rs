@@ -3,6 +3,7 @@
 
 mod common;
 
+use attractor::device::Device;
 use attractor_kernels::activation::Activate;
 use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
 use attractor_kernels::argmax::ArgMax;
@@ -24,9 +25,11 @@ use attractor_kernels::roofline_fma::RooflineFma;
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
-use attractor_kernels::{Access, Activation, AnyKernel, Element, KernelId};
+use attractor_kernels::{
+    Access, Activation, AnyKernel, Capabilities, Element, KernelId, SOFTWARE_ITERATIONS,
+};
 use common::variants::{against_single_twin, dispatch, launches};
-use common::{Array, gpu, values};
+use common::{Array, assert_close, gpu, run, values};
 use std::collections::BTreeSet;
 
 fn convolution() -> Conv2d {
@@ -190,5 +193,76 @@ fn variants_of_the_products_agree_bit_for_bit() {
         let all = images[0].as_ref().expect("an output").floats();
         let own = found[3].floats();
         assert_eq!(own, &all[..own.len()], "{}", launch.entry_point);
+    }
+}
+
+/// Kernels with a loop as long as their size, at a size.
+fn long_loops() -> Vec<fn(u32) -> AnyKernel> {
+    vec![
+        |k| MatMul::linear(3, k, 2).into(),
+        |keys| Attention::contiguous(1, 2, keys, 1, 70).into(),
+        |channels| {
+            Conv2d {
+                batch: 1,
+                in_channels: channels,
+                out_channels: 3,
+                ..convolution()
+            }
+            .into()
+        },
+        |width| LayerNorm::contiguous(1, 2, width, 1e-5, 0).into(),
+        |width| RmsNorm::contiguous(1, 2, width, 1e-5, 0).into(),
+        |width| Softmax::contiguous(2, width).into(),
+        |group| SimNorm::contiguous(2, group, group).into(),
+        |length| Reduce::middle(Reduction::MEAN, 2, length, 1).into(),
+        |height| {
+            AdaptiveAveragePool {
+                batch: 1,
+                height,
+                width: 7,
+                channels: 3,
+                out_height: 2,
+                out_width: 1,
+            }
+            .into()
+        },
+    ]
+}
+
+/// What the kernels say of their loops is no less than what software adapters count, which give wrong
+/// results without a word beyond their limit.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn the_longest_loops_that_software_adapters_are_given_end() {
+    let device = gpu();
+    let software = Capabilities {
+        software: true,
+        ..Capabilities::default()
+    };
+    for at in long_loops() {
+        let (mut fits, mut too_long) = (1, 1 << 18);
+        while too_long - fits > 1 {
+            let middle = (fits + too_long) / 2;
+            if at(middle).software_iterations() > SOFTWARE_ITERATIONS {
+                too_long = middle;
+            } else {
+                fits = middle;
+            }
+        }
+        let kernel = at(fits);
+        let operands = operands(&kernel);
+        let exact = run(&Device::cpu_f64(), kernel, &operands);
+        let gpu = device.gpu().expect("a GPU device");
+        let found = dispatch(gpu, &kernel, &kernel.launch(&software), &operands);
+        let (found, exact) = (found.last().expect("one"), exact.last().expect("one"));
+        let largest = exact.floats().iter().fold(0f32, |m, v| m.max(v.abs()));
+        let scaled = |array: &Array| -> Vec<f32> {
+            let values = array.floats().iter();
+            values.map(|v| v / largest).collect()
+        };
+        assert_close(&format!("{kernel:?}"), &scaled(found), &scaled(exact), 4e-4);
     }
 }

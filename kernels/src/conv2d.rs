@@ -251,8 +251,8 @@ impl Kernel for Conv2d {
 
     fn software_iterations(&self) -> u64 {
         let taps = u64::from(self.kernel_h).saturating_mul(u64::from(self.kernel_w));
-        let patch = taps.saturating_mul(u64::from(self.in_channels));
-        patch.saturating_add(taps) + u64::from(self.kernel_h) + 72
+        taps.saturating_mul(u64::from(self.in_channels) + 2)
+            .saturating_add(2 * u64::from(self.kernel_h) + 96)
     }
 
     fn pack<T: Real>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {

@@ -165,9 +165,9 @@ pub trait Kernel: Pod + std::fmt::Debug + PartialEq + Serialize + Send + Sync {
     /// Variant and workgroup counts for a device.
     fn launch(&self, capabilities: &Capabilities) -> Launch;
 
-    /// Most loop iterations, those of all loops together, that one invocation of `launch` on a software
-    /// adapter makes; 0 for so few that it never matters. Such drivers stop an invocation silently
-    /// after [`SOFTWARE_ITERATIONS`].
+    /// Most loop iterations, those of all loops together, that one invocation makes on a software
+    /// adapter, leaving a loop counted as one more; 0 for so few that it never matters. Such drivers
+    /// stop an invocation silently after [`SOFTWARE_ITERATIONS`].
     fn software_iterations(&self) -> u64 {
         0
     }

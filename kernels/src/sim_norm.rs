@@ -112,7 +112,7 @@ impl Kernel for SimNorm {
     }
 
     fn software_iterations(&self) -> u64 {
-        3 * u64::from(self.group)
+        3 * u64::from(self.group) + 3
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
