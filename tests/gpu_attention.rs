@@ -4,6 +4,7 @@ mod common;
 
 use attractor::device::Device;
 use attractor_kernels::attention::Attention;
+use common::variants::against_twin;
 use common::{Array, assert_close, gpu, run, values};
 
 fn operands(kernel: &Attention) -> Vec<Array> {
@@ -22,12 +23,13 @@ fn operands(kernel: &Attention) -> Vec<Array> {
 fn compare(gpu: &Device, kernel: Attention, operands: &[Array]) {
     let exact = run(&Device::cpu_f64(), kernel, operands);
     let depth = kernel.head_dim.max(kernel.k_rows) as f32;
+    // Beyond the products: a device's exp may be off by 3 + 2 |x| units in the last place, and scores
+    // here differ by less than 16.
+    let tolerance = 4e-7 * depth.sqrt() + 5e-6;
+    against_twin(gpu, &format!("{kernel:?}"), kernel, operands, tolerance);
     for device in [&Device::cpu(), gpu] {
         let found = run(device, kernel, operands);
         let what = format!("{kernel:?} on {}", device.info().name);
-        // Beyond the products: a device's exp may be off by 3 + 2 |x| units in the last place, and
-        // scores here differ by less than 16.
-        let tolerance = 4e-7 * depth.sqrt() + 5e-6;
         assert_close(&what, found[4].floats(), exact[4].floats(), tolerance);
     }
 }

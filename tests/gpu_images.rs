@@ -7,6 +7,7 @@ use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
 use attractor_kernels::conv2d::Conv2d;
 use attractor_kernels::embedding::Embedding;
 use attractor_kernels::{Activation, Kernel};
+use common::variants::against_twin;
 use common::{Array, assert_close, gpu, run, run_at, values};
 
 fn floats(count: usize, salt: u64) -> Array {
@@ -73,10 +74,11 @@ fn convolutions() {
             .collect();
         let exact = run(&Device::cpu_f64(), kernel, &operands);
         let depth = (extents[1] / kernel.out_channels as usize) as f32;
+        let tolerance = 4e-7 * depth.sqrt() * 4.0 + 1e-6;
+        against_twin(&gpu, &format!("{kernel:?}"), kernel, &operands, tolerance);
         for device in [&Device::cpu(), &gpu] {
             let found = run(device, kernel, &operands);
             let what = format!("{kernel:?} on {}", device.info().name);
-            let tolerance = 4e-7 * depth.sqrt() * 4.0 + 1e-6;
             assert_close(&what, found[3].floats(), exact[3].floats(), tolerance);
         }
     }
@@ -105,6 +107,7 @@ fn adaptive_average_pools() {
         };
         let operands: Vec<Array> = kernel.extents().into_iter().map(|n| floats(n, 3)).collect();
         let exact = run(&Device::cpu_f64(), kernel, &operands);
+        against_twin(&gpu, &format!("{kernel:?}"), kernel, &operands, 4e-6);
         for device in [&Device::cpu(), &gpu] {
             let found = run(device, kernel, &operands);
             let what = format!("{kernel:?} on {}", device.info().name);
@@ -145,6 +148,8 @@ fn embeddings() {
             floats(extents[4], 3),
             floats(extents[5], 4),
         ];
+        let timed_step = kernel.at_step(2);
+        against_twin(&gpu, &format!("{kernel:?}"), timed_step, &operands, 3e-7);
         let twin = run_at(&Device::cpu(), kernel, &operands, 2, Default::default());
         let found = run_at(&gpu, kernel, &operands, 2, Default::default());
         assert_eq!(found[5], twin[5], "{kernel:?}");

@@ -5,6 +5,7 @@ mod common;
 use attractor::device::Device;
 use attractor_kernels::Activation;
 use attractor_kernels::matmul::MatMul;
+use common::variants::against_twin;
 use common::{Array, assert_close, gpu, run, values};
 
 #[test]
@@ -43,6 +44,13 @@ fn linear_layers_of_odd_sizes() {
             ];
             let exact = run(&Device::cpu_f64(), kernel, &operands);
             let tolerance = 4e-7 * (k as f32).sqrt() * 4.0 + 1e-6;
+            against_twin(
+                &gpu,
+                &format!("{m}x{k}x{n} {name}"),
+                kernel,
+                &operands,
+                tolerance,
+            );
             for device in [&Device::cpu(), &gpu] {
                 let found = run(device, kernel, &operands);
                 let what = format!("{m}x{k}x{n} {name} on {}", device.info().name);
@@ -72,6 +80,8 @@ fn batched_products_with_transposes() {
                 Array::Float(vec![0.0; count(m, n)]),
             ];
             let exact = run(&Device::cpu_f64(), kernel, &operands);
+            let what = format!("{batch}x{m}x{k}x{n} {transposes:?}");
+            against_twin(&gpu, &what, kernel, &operands, 1e-5);
             for device in [&Device::cpu(), &gpu] {
                 let found = run(device, kernel, &operands);
                 let what = format!(

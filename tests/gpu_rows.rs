@@ -144,6 +144,7 @@ fn reductions_of_odd_sizes() {
         (1, 19, 97),
         (70, 64, 3),
         (1, 40_001, 1),
+        (2, 70_001, 1),
     ];
     for (outer, length, inner) in shapes {
         let what = format!("{outer}x{length}x{inner}");

@@ -4,13 +4,14 @@ mod common;
 
 use attractor::device::Device;
 use attractor::graph::Moment;
+use attractor_kernels::Kernel;
 use attractor_kernels::categorical::{Categorical, TokenMode};
 use attractor_kernels::philox::{Philox, RandomKind};
 use attractor_kernels::physics_override::PhysicsOverride;
 use attractor_kernels::remask_bernoulli::RemaskBernoulli;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
-use attractor_kernels::{AnyKernel, Kernel};
-use common::{Array, assert_close, gpu, run, run_at};
+use common::variants::{against_single_twin, against_twin};
+use common::{Array, assert_close, gpu, run_at};
 
 const MASK: u32 = 12;
 
@@ -24,26 +25,6 @@ fn fill(device: &Device, kernel: Philox, step: u32, moment: Moment) -> Vec<f32> 
 fn unit(count: usize, stream: u32) -> Vec<f32> {
     let kernel = Philox::new(RandomKind::UNIFORM, 1, count as u32, 0, stream);
     fill(&Device::cpu(), kernel, 0, Moment::default())
-}
-
-/// Runs a kernel on the GPU and the CPU: words must agree, floats within `tolerance`, NaN with NaN.
-fn compare(gpu: &Device, kernel: impl Into<AnyKernel>, operands: &[Array], tolerance: f32) {
-    let kernel = kernel.into();
-    let found = run(gpu, kernel, operands);
-    let exact = run(&Device::cpu(), kernel, operands);
-    for (index, pair) in found.iter().zip(&exact).enumerate() {
-        let what = format!("{kernel:?} operand {index}");
-        match pair {
-            (Array::Float(found), Array::Float(exact)) => {
-                let plain = |x: &[f32]| -> Vec<f32> {
-                    let marked = x.iter().map(|x| if x.is_nan() { -7e7 } else { *x });
-                    marked.collect()
-                };
-                assert_close(&what, &plain(found), &plain(exact), tolerance);
-            }
-            (found, exact) => assert_eq!(found, exact, "{what}"),
-        }
-    }
 }
 
 #[test]
@@ -67,6 +48,8 @@ fn random_numbers() {
             assert_eq!(bits(&gpu), bits(&Device::cpu()), "{kernel:?}");
         }
         let kernel = Philox::new(RandomKind::NORMAL, rows, length, 0, 5);
+        let operands = [Array::Float(vec![9.0; kernel.extents()[0]])];
+        against_twin(&gpu, "normals", kernel, &operands, 1e-6);
         let exact = fill(&Device::cpu_f64(), kernel, 3, moment);
         let found = fill(&gpu, kernel, 3, moment);
         assert_close("normals", &found, &exact, 1e-6);
@@ -133,7 +116,7 @@ fn choice_of_tokens() {
                     Array::Float(vec![0.0; rows as usize]),
                     Array::Float(vec![2.0; count]),
                 ];
-                compare(&gpu, kernel, &operands, 1e-6);
+                against_single_twin(&gpu, &format!("{kernel:?}"), kernel, &operands, 1e-6);
             }
         }
     }
@@ -193,15 +176,16 @@ fn commitment_of_the_surest() {
                 Array::Word(vec![0; count]),
                 Array::Float(vec![0.0; count]),
             ];
-            compare(&gpu, kernel, &operands, 1e-7);
+            against_single_twin(&gpu, &format!("{kernel:?}"), kernel, &operands, 1e-7);
             let hazards = (0..batch * 4).map(|i| i * 5 % 3).collect();
             let operands = [
                 Array::Word(predictions(count)),
                 Array::Word(hazards),
                 Array::Float(confidence.clone()),
             ];
-            compare(
+            against_single_twin(
                 &gpu,
+                "hazards",
                 PhysicsOverride::minihack(batch, length),
                 &operands,
                 0.0,
@@ -241,7 +225,7 @@ fn independent_remasking() {
                 Array::Word((0..batch).map(|b| b * 5 % (length + 1)).collect()),
                 Array::Float(vec![0.0; 3 * count]),
             ];
-            compare(&gpu, kernel, &operands, 1e-6);
+            against_single_twin(&gpu, &format!("{kernel:?}"), kernel, &operands, 1e-6);
         }
     }
 }

@@ -195,3 +195,34 @@ fn a_device_without_immediates_is_refused() {
     let short = refused(|limits, _| limits.max_immediate_size = 64);
     assert!(short.contains("128 bytes of immediates"), "{short}");
 }
+
+/// Mesa's software driver stops an invocation after so many loop iterations and reports nothing.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn a_loop_that_a_software_adapter_would_cut_short_is_refused() {
+    let device = common::gpu();
+    let product = |k: usize| {
+        let mut graph = Graph::new();
+        let x = graph.float("x", &[1, k], TensorKind::Input);
+        let weight = graph.float("weight", &[1, k], TensorKind::Input);
+        let y = graph.float("y", &[1, 1], TensorKind::Output);
+        let mut kernel = MatMul::linear(1, k as u32, 1);
+        kernel.flags = 0;
+        let ids = [Some(x), Some(weight), None, None, None, Some(y)];
+        graph.push(Phase::Once, "long product", kernel, &ids);
+        graph
+    };
+    Plan::compile(product(65_000), &device).expect("as long as it may be");
+    let long = Plan::compile(product(66_000), &device);
+    if device.gpu().expect("a GPU").capabilities().software {
+        let message = long.expect_err("too long").to_string();
+        for part in ["long product (matmul)", "66016", "65535"] {
+            assert!(message.contains(part), "{message}");
+        }
+    } else {
+        long.expect("no such limit on hardware");
+    }
+}

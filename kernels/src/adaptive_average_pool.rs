@@ -106,6 +106,12 @@ impl Kernel for AdaptiveAveragePool {
         }
     }
 
+    fn software_iterations(&self) -> u64 {
+        let rows = u64::from(self.height / self.out_height.max(1)) + 2;
+        let columns = u64::from(self.width / self.out_width.max(1)) + 2;
+        rows * (columns + 2) + 1
+    }
+
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
         let x = operands.float(0)?;
         let parallel = operands.parallel;

@@ -1,6 +1,6 @@
 //! Index patterns shared by the kernels: offsets and strides, in elements.
 
-use crate::{KernelError, for_each_row};
+use crate::KernelError;
 
 /// One past the last element that a pattern of (count, stride) dimensions reaches; saturates.
 pub(crate) fn reach(offset: usize, dimensions: &[(u32, u32)]) -> usize {
@@ -65,103 +65,6 @@ pub(crate) fn require_finite(
     ))
 }
 
-/// A `[batch, rows, width]` view with contiguous columns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows {
-    pub batch: u32,
-    pub rows: u32,
-    pub width: u32,
-    pub offset: u32,
-    pub batch_stride: u32,
-    pub row_stride: u32,
-}
-
-impl Rows {
-    fn dimensions(&self) -> [(u32, u32); 3] {
-        [
-            (self.batch, self.batch_stride),
-            (self.rows, self.row_stride),
-            (self.width, 1),
-        ]
-    }
-
-    /// Elements that the operand must have.
-    pub fn reach(&self) -> usize {
-        reach(self.offset as usize, &self.dimensions())
-    }
-
-    /// Whether no element is met twice, as an output needs.
-    pub fn distinct(&self) -> bool {
-        distinct(&self.dimensions())
-    }
-
-    /// One row of an input.
-    #[inline(always)]
-    pub fn row<'a, T>(&self, data: &'a [T], batch: usize, row: usize) -> &'a [T] {
-        let start = self.offset as usize
-            + batch * self.batch_stride as usize
-            + row * self.row_stride as usize;
-        &data[start..start + self.width as usize]
-    }
-
-    /// Calls `body(batch, row, slice)` for every row of an output whose rows are distinct.
-    #[inline(always)]
-    pub fn for_each<T: Send>(
-        &self,
-        parallel: bool,
-        data: &mut [T],
-        body: impl Fn(usize, usize, &mut [T]) + Send + Sync,
-    ) {
-        let data = &mut data[self.offset as usize..self.reach()];
-        let (batch, rows) = (self.batch as usize, self.rows as usize);
-        let width = self.width as usize;
-        let row_stride = if rows == 1 {
-            width
-        } else {
-            self.row_stride as usize
-        };
-        let batch_stride = if batch == 1 {
-            rows * row_stride
-        } else {
-            self.batch_stride as usize
-        };
-        if batch == 1 || batch_stride == rows * row_stride {
-            // The rows of all examples are evenly spaced.
-            for_each_row(
-                parallel,
-                data,
-                row_stride,
-                #[inline(always)]
-                |index, slice| body(index / rows, index % rows, &mut slice[..width]),
-            );
-        } else if batch_stride > row_stride {
-            for_each_row(
-                parallel,
-                data,
-                batch_stride,
-                #[inline(always)]
-                |example, chunk| {
-                    for (row, slice) in chunk.chunks_mut(row_stride).take(rows).enumerate() {
-                        body(example, row, &mut slice[..width]);
-                    }
-                },
-            );
-        } else {
-            for_each_row(
-                parallel,
-                data,
-                row_stride,
-                #[inline(always)]
-                |row, chunk| {
-                    for (example, slice) in chunk.chunks_mut(batch_stride).take(batch).enumerate() {
-                        body(example, row, &mut slice[..width]);
-                    }
-                },
-            );
-        }
-    }
-}
-
 /// Up to four dimensions and the strides of `N` operands along them, innermost last.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Grid<const N: usize> {
@@ -218,38 +121,6 @@ mod tests {
         assert!(!distinct(&[(3, 3), (4, 1)]));
         assert!(!distinct(&[(2, 0)]));
         assert!(distinct(&[(1, 0), (7, 1)]));
-    }
-
-    #[test]
-    fn every_row_is_met_once_in_any_layout() {
-        // Even spacing, example-major with gaps, and row-major (examples interleaved).
-        for (batch_stride, row_stride) in [(12, 4), (40, 6), (4, 9)] {
-            let view = Rows {
-                batch: 2,
-                rows: 3,
-                width: 4,
-                offset: 5,
-                batch_stride,
-                row_stride,
-            };
-            assert!(view.distinct());
-            let mut data = vec![0usize; view.reach()];
-            view.for_each(false, &mut data, |b, r, slice| {
-                for (c, v) in slice.iter_mut().enumerate() {
-                    *v += 1 + c + 10 * r + 100 * b;
-                }
-            });
-            let mut expected = vec![0usize; data.len()];
-            for b in 0..2 {
-                for r in 0..3 {
-                    for c in 0..4 {
-                        let at = 5 + b * batch_stride as usize + r * row_stride as usize + c;
-                        expected[at] = 1 + c + 10 * r + 100 * b;
-                    }
-                }
-            }
-            assert_eq!(data, expected, "{batch_stride} {row_stride}");
-        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::addressing::require_positive;
 use crate::lanes::LANES;
-use crate::reduce::{ENTRY_POINTS, extents, largest, launch};
+use crate::reduce::{ENTRY_POINTS, extents, iterations, largest, launch};
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
     for_each_weighted_row,
@@ -79,6 +79,10 @@ impl Kernel for ArgMax {
 
     fn launch(&self, capabilities: &Capabilities) -> Launch {
         launch([self.outer, self.length, self.inner], capabilities)
+    }
+
+    fn software_iterations(&self) -> u64 {
+        iterations([self.outer, self.length, self.inner])
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {

@@ -266,6 +266,13 @@ impl Kernel for Attention {
         }
     }
 
+    fn software_iterations(&self) -> u64 {
+        // Four keys at a time: a dot product, then their part of the sums.
+        let columns = u64::from(self.head_dim.min(64));
+        let blocks = u64::from(self.k_rows.div_ceil(4));
+        blocks * (u64::from(self.head_dim) + columns + 3) + columns + 2
+    }
+
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
         let inputs = twin::Inputs {
             q: operands.float(0)?,

@@ -139,6 +139,7 @@ fn out_size(length: u32, kernel: u32, stride: u32, padding: u32) -> u32 {
 impl Kernel for Conv2d {
     const NAME: &'static str = "conv2d";
     const SHADER: &'static str = include_str!("../../shaders/conv2d.wgsl");
+    const ENTRY_POINTS: &'static [&'static str] = &["direct", "tiled"];
     const OPERANDS: &'static [Operand] = &[
         Operand::input("x"),
         Operand::input("weight"),
@@ -229,13 +230,29 @@ impl Kernel for Conv2d {
         }
     }
 
-    fn launch(&self, _capabilities: &Capabilities) -> Launch {
-        let quads = self.out_channels.div_ceil(4);
-        let items = element_count(&[self.batch, self.out_h(), self.out_w(), quads]);
-        Launch {
-            entry_point: "main",
-            workgroups: linear_workgroups(items, 64),
+    fn launch(&self, capabilities: &Capabilities) -> Launch {
+        let pixels = element_count(&[self.batch, self.out_h(), self.out_w()]);
+        let tiles = |pixels_of: usize, channels_of: u32| {
+            let across = self.out_channels.div_ceil(channels_of) as usize;
+            pixels.div_ceil(pixels_of).saturating_mul(across)
+        };
+        // Software drivers emulate workgroup memory and barriers slowly; registers alone win there.
+        if capabilities.software {
+            return Launch {
+                entry_point: "direct",
+                workgroups: linear_workgroups(tiles(8, 8), 64),
+            };
         }
+        Launch {
+            entry_point: "tiled",
+            workgroups: linear_workgroups(tiles(64, 64), 1),
+        }
+    }
+
+    fn software_iterations(&self) -> u64 {
+        let taps = u64::from(self.kernel_h).saturating_mul(u64::from(self.kernel_w));
+        taps.saturating_mul(u64::from(self.in_channels) + 2)
+            .saturating_add(2 * u64::from(self.kernel_h) + 96)
     }
 
     fn pack<T: Real>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {

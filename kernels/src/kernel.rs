@@ -125,6 +125,9 @@ impl Default for Capabilities {
     }
 }
 
+/// Loop iterations after which Mesa's software driver abandons an invocation, without a word.
+pub const SOFTWARE_ITERATIONS: u64 = 65_535;
+
 /// How a shader is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Launch {
@@ -161,6 +164,13 @@ pub trait Kernel: Pod + std::fmt::Debug + PartialEq + Serialize + Send + Sync {
 
     /// Variant and workgroup counts for a device.
     fn launch(&self, capabilities: &Capabilities) -> Launch;
+
+    /// Most loop iterations, those of all loops together, that one invocation makes on a software
+    /// adapter, leaving a loop counted as one more; 0 for so few that it never matters. Such drivers
+    /// stop an invocation silently after [`SOFTWARE_ITERATIONS`].
+    fn software_iterations(&self) -> u64 {
+        0
+    }
 
     /// The parameters of iteration `step` of an orbit; most kernels do the same at every step.
     #[must_use]

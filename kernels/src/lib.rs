@@ -20,6 +20,7 @@ mod real;
 mod registry;
 mod row_norm;
 mod rows;
+mod sequence_step;
 mod shader;
 #[cfg(test)]
 mod test_support;
@@ -49,7 +50,10 @@ pub mod unmask_top;
 
 pub use activations::Activation;
 pub use error::KernelError;
-pub use kernel::{Access, Capabilities, Cost, Element, Kernel, Launch, Operand, element_count};
+pub use kernel::{
+    Access, Capabilities, Cost, Element, Kernel, Launch, Operand, SOFTWARE_ITERATIONS,
+    element_count,
+};
 pub use operands::{Operands, View};
 pub use parallel::{for_each_row, for_each_weighted_row, simd};
 pub use real::Real;

@@ -288,6 +288,10 @@ impl Kernel for MatMul {
         }
     }
 
+    fn software_iterations(&self) -> u64 {
+        u64::from(self.k) + 16
+    }
+
     fn pack<T: Real>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {
         let fits = operand == 1 && self.shares_b() && self.check().is_ok();
         (fits && data.len() >= self.extents()[1]).then(|| product::pack_panels(self, 0, data))

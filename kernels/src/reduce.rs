@@ -3,8 +3,8 @@
 use crate::addressing::{reach, require_positive};
 use crate::lanes::{LANES, tree};
 use crate::{
-    Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
-    for_each_weighted_row, linear_workgroups,
+    Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, SOFTWARE_ITERATIONS,
+    element_count, for_each_weighted_row, linear_workgroups,
 };
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
@@ -68,13 +68,27 @@ impl Reduce {
 /// Entry points of a reduction.
 pub(crate) const ENTRY_POINTS: &[&str] = &["direct", "wide"];
 
+/// Length under which a software driver surely lets one invocation reduce a row.
+const LONGEST_ALONE: u64 = SOFTWARE_ITERATIONS - 64;
+
+/// Loop iterations of an invocation on a software adapter; see [`Kernel::software_iterations`].
+pub(crate) fn iterations([_, length, _]: [u32; 3]) -> u64 {
+    let length = u64::from(length);
+    if length < LONGEST_ALONE {
+        length
+    } else {
+        length / 256 + 16
+    }
+}
+
 /// Launch of a reduction of `[outer, length, inner]`. The choice depends on the reduced row alone, so that
 /// an example's result is the same in any batch.
 pub(crate) fn launch([outer, length, inner]: [u32; 3], capabilities: &Capabilities) -> Launch {
     let outputs = element_count(&[outer, inner]);
     // With many inner columns, neighbours read neighbouring elements; short rows are not worth sharing;
-    // software drivers emulate workgroup memory slowly.
-    if capabilities.software || inner >= 32 || length < 64 {
+    // software drivers emulate workgroup memory slowly, and abandon an invocation that loops for long.
+    let apart = capabilities.software && u64::from(length) < LONGEST_ALONE;
+    if apart || (!capabilities.software && inner >= 32) || length < 64 {
         Launch {
             entry_point: "direct",
             workgroups: linear_workgroups(outputs, 64),
@@ -140,6 +154,10 @@ impl Kernel for Reduce {
 
     fn launch(&self, capabilities: &Capabilities) -> Launch {
         launch([self.outer, self.length, self.inner], capabilities)
+    }
+
+    fn software_iterations(&self) -> u64 {
+        iterations([self.outer, self.length, self.inner])
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {

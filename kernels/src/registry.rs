@@ -91,6 +91,11 @@ macro_rules! registry {
                 match self { $(Self::$name(k) => k.launch(capabilities),)* }
             }
 
+            /// See [`Kernel::software_iterations`].
+            pub fn software_iterations(&self) -> u64 {
+                match self { $(Self::$name(k) => k.software_iterations(),)* }
+            }
+
             /// See [`Kernel::at_step`].
             #[must_use]
             pub fn at_step(&self, step: u32) -> Self {

@@ -1,10 +1,10 @@
 //! ReMDM's sampling step.
 
 use crate::categorical::NO_TOKEN;
+use crate::sequence_step::SequenceStep;
 use crate::unmask_top::RemaskStrategy;
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
-    linear_workgroups,
 };
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
@@ -36,7 +36,7 @@ mod tests;
 pub struct RemaskBernoulli {
     /// Examples.
     pub batch: u32,
-    /// Positions of one example.
+    /// Positions of one example, at most 2^20.
     pub length: u32,
     /// The token that means masked.
     pub mask_token: u32,
@@ -52,6 +52,10 @@ pub struct RemaskBernoulli {
 
 /// Partial sums of the softmax, one an invocation of the shader's workgroup.
 const LANES: usize = 64;
+
+/// Each of the shader's 64 invocations visits its positions twice; software Vulkan stops an invocation
+/// after 65,535 loop iterations.
+const LONGEST: u32 = 1 << 20;
 
 impl RemaskBernoulli {
     /// Flag: there are locked prefixes.
@@ -103,6 +107,18 @@ impl RemaskBernoulli {
 
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    fn shared(&self) -> SequenceStep {
+        SequenceStep {
+            kernel: Self::NAME,
+            batch: self.batch,
+            length: self.length,
+            step: self.step,
+            steps: self.steps,
+            strategy: self.strategy,
+            flags: self.flags,
+        }
     }
 
     /// exp(-psi) of the positions that share in the softmax, 0 elsewhere.
@@ -212,33 +228,10 @@ impl Kernel for RemaskBernoulli {
     ];
 
     fn check(&self) -> Result<(), KernelError> {
-        let refuse = |parameter, expected: String, found: u32| {
-            let name = Self::NAME;
-            Err(KernelError::parameter(name, parameter, expected, found))
-        };
-        for (parameter, value) in [("batch", self.batch), ("length", self.length)] {
-            if value == 0 {
-                return refuse(parameter, "at least 1".into(), 0);
-            }
-        }
-        if element_count(&[3, self.batch, self.length]) > u32::MAX as usize {
-            let expected = "at most 2^32 / 3 positions in all".into();
-            return refuse("batch", expected, self.batch);
-        }
+        let shared = self.shared();
+        shared.check(LONGEST, 3, 3)?;
         if self.mask_token == NO_TOKEN {
-            return refuse("mask_token", "below 2^32 - 1".into(), self.mask_token);
-        }
-        if self.steps == 0 || self.steps > 1 << 24 {
-            return refuse("steps", "1..=2^24".into(), self.steps);
-        }
-        if self.step >= self.steps {
-            return refuse("step", format!("below steps = {}", self.steps), self.step);
-        }
-        if self.strategy.0 > RemaskStrategy::CONFIDENCE.0 {
-            return refuse("strategy", "0 or 1".into(), self.strategy.0);
-        }
-        if self.flags > 3 {
-            return refuse("flags", "0..=3".into(), self.flags);
+            return shared.refuse("mask_token", "below 2^32 - 1", self.mask_token);
         }
         Ok(())
     }
@@ -276,10 +269,7 @@ impl Kernel for RemaskBernoulli {
     }
 
     fn launch(&self, _capabilities: &Capabilities) -> Launch {
-        Launch {
-            entry_point: "main",
-            workgroups: linear_workgroups(self.batch as usize, 1),
-        }
+        self.shared().launch()
     }
 
     fn at_step(&self, step: u32) -> Self {

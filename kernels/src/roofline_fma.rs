@@ -85,6 +85,10 @@ impl Kernel for RooflineFma {
         }
     }
 
+    fn software_iterations(&self) -> u64 {
+        u64::from(self.iterations) + 64
+    }
+
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
         let y = &mut operands.float_mut(0)?[..self.count as usize];
         let parallel = operands.parallel;

@@ -1,6 +1,6 @@
 //! What layer norm and RMS norm share: parameters, addressing, the affine and modulation stages.
 
-use crate::addressing::Rows;
+use crate::rows::Rows;
 use crate::{KernelError, Operand, Operands, Real};
 
 /// Operands of both norms.
@@ -244,7 +244,7 @@ macro_rules! row_norm {
             }
 
             fn norm(&self) -> $crate::row_norm::RowNorm {
-                let view = |rows, offset, batch_stride, row_stride| $crate::addressing::Rows {
+                let view = |rows, offset, batch_stride, row_stride| $crate::rows::Rows {
                     batch: self.batch,
                     rows,
                     width: self.width,
@@ -285,6 +285,11 @@ macro_rules! row_norm {
             fn launch(&self, capabilities: &$crate::Capabilities) -> $crate::Launch {
                 let rows = $crate::element_count(&[self.batch, self.rows]);
                 $crate::lanes::row_launch(rows, capabilities)
+            }
+
+            fn software_iterations(&self) -> u64 {
+                // The statistics go four elements at a time.
+                3 * u64::from(self.width) / 2 + 16
             }
 
             fn twin<T: $crate::Real>(

@@ -1,6 +1,7 @@
 //! Simplicial normalisation: softmax over groups of a row.
 
-use crate::addressing::{Rows, require_positive};
+use crate::addressing::require_positive;
+use crate::rows::Rows;
 use crate::softmax::{divisor_of, require_distinct_rows, shift_of};
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, linear_workgroups,
@@ -108,6 +109,10 @@ impl Kernel for SimNorm {
             entry_point: "main",
             workgroups: linear_workgroups(groups, 64),
         }
+    }
+
+    fn software_iterations(&self) -> u64 {
+        3 * u64::from(self.group) + 3
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {

@@ -1,7 +1,8 @@
 //! Softmax over rows.
 
-use crate::addressing::{Rows, require_positive};
+use crate::addressing::require_positive;
 use crate::lanes::{ROW_ENTRY_POINTS, lane_max, lane_sum, row_launch};
+use crate::rows::Rows;
 use crate::{Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real};
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
@@ -129,6 +130,10 @@ impl Kernel for Softmax {
 
     fn launch(&self, capabilities: &Capabilities) -> Launch {
         row_launch(self.rows as usize, capabilities)
+    }
+
+    fn software_iterations(&self) -> u64 {
+        3 * u64::from(self.width) + 3
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {

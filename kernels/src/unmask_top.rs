@@ -1,9 +1,9 @@
 //! Commitment of the surest tokens, and remasking.
 
 use crate::categorical::NO_TOKEN;
+use crate::sequence_step::SequenceStep;
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
-    linear_workgroups,
 };
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
@@ -111,6 +111,18 @@ impl UnmaskTop {
         self.flags & flag != 0
     }
 
+    fn shared(&self) -> SequenceStep {
+        SequenceStep {
+            kernel: Self::NAME,
+            batch: self.batch,
+            length: self.length,
+            step: self.step,
+            steps: self.steps,
+            strategy: self.strategy,
+            flags: self.flags,
+        }
+    }
+
     fn row<T: Real>(&self, schedule: (usize, T), inputs: &Inputs<'_, T>, row: Row<'_, T>) {
         let mut candidates: Vec<usize> = (0..row.tokens.len())
             .filter(|&i| {
@@ -197,38 +209,13 @@ impl Kernel for UnmaskTop {
     ];
 
     fn check(&self) -> Result<(), KernelError> {
-        let refuse = |parameter, expected: String, found: u32| {
-            let name = Self::NAME;
-            Err(KernelError::parameter(name, parameter, expected, found))
-        };
-        if self.batch == 0 {
-            return refuse("batch", "at least 1".into(), 0);
-        }
-        if self.length == 0 || self.length > LONGEST {
-            return refuse("length", format!("1..={LONGEST}"), self.length);
-        }
-        if element_count(&[self.batch, self.length]) > u32::MAX as usize {
-            let expected = "at most 2^32 - 1 positions in all".into();
-            return refuse("batch", expected, self.batch);
-        }
+        let shared = self.shared();
+        shared.check(LONGEST, 1, 15)?;
         if self.mask_token >= 1 << 24 {
-            return refuse("mask_token", "below 2^24".into(), self.mask_token);
-        }
-        if self.steps == 0 || self.steps > 1 << 24 {
-            return refuse("steps", "1..=2^24".into(), self.steps);
-        }
-        if self.step >= self.steps {
-            return refuse("step", format!("below steps = {}", self.steps), self.step);
-        }
-        if self.strategy.0 > RemaskStrategy::CONFIDENCE.0 {
-            return refuse("strategy", "0 or 1".into(), self.strategy.0);
-        }
-        if self.flags > 15 {
-            return refuse("flags", "0..=15".into(), self.flags);
+            return shared.refuse("mask_token", "below 2^24", self.mask_token);
         }
         if self.has(Self::REMASK_PROBABILITY) && !self.has(Self::REMASK) {
-            let expected = "REMASK with REMASK_PROBABILITY".into();
-            return refuse("flags", expected, self.flags);
+            return shared.refuse("flags", "REMASK with REMASK_PROBABILITY", self.flags);
         }
         Ok(())
     }
@@ -262,10 +249,7 @@ impl Kernel for UnmaskTop {
     }
 
     fn launch(&self, _capabilities: &Capabilities) -> Launch {
-        Launch {
-            entry_point: "main",
-            workgroups: linear_workgroups(self.batch as usize, 1),
-        }
+        self.shared().launch()
     }
 
     fn at_step(&self, step: u32) -> Self {

@@ -134,7 +134,9 @@ fn device_code(error: &DeviceError) -> u8 {
         | DeviceError::Lost { .. }
         | DeviceError::Refused { .. } => DEVICE_FAILED,
         // Known before anything ran: the request does not fit the device.
-        DeviceError::TooLarge { .. } | DeviceError::TooManyWorkgroups { .. } => BAD_INPUT,
+        DeviceError::TooLarge { .. }
+        | DeviceError::TooManyWorkgroups { .. }
+        | DeviceError::TooManyIterations { .. } => BAD_INPUT,
     }
 }
 

@@ -48,6 +48,21 @@ pub enum DeviceError {
         /// Adapter name.
         device: String,
     },
+    /// A software adapter would abandon a launch in the middle, without saying so.
+    #[error(
+        "{what} loops {count} times in one invocation, over the {limit} after which software adapters \
+         such as {device} stop; use the CPU device"
+    )]
+    TooManyIterations {
+        /// What was to be launched.
+        what: String,
+        /// Loop iterations of one invocation.
+        count: u64,
+        /// The limit.
+        limit: u64,
+        /// Adapter name.
+        device: String,
+    },
     /// The device ran out of memory.
     #[error("out of memory on {device} while allocating {what}: {message}")]
     OutOfMemory {

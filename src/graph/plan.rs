@@ -5,7 +5,7 @@ use super::gpu::GpuConstants;
 use super::program::Program;
 use super::{Graph, GraphError, MemoryPlan, Phase, fuse};
 use crate::device::{Device, DeviceError, Precision};
-use attractor_kernels::Cost;
+use attractor_kernels::{Cost, SOFTWARE_ITERATIONS};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -239,10 +239,20 @@ fn check_limits(
     }
     let groups = gpu.capabilities().workgroups_per_dimension;
     for node in graph.nodes() {
+        let what = || format!("node {} ({})", node.label, node.kernel.id().name());
+        let iterations = node.kernel.software_iterations();
+        if gpu.capabilities().software && iterations > SOFTWARE_ITERATIONS {
+            return Err(GraphError::Device(DeviceError::TooManyIterations {
+                what: what(),
+                count: iterations,
+                limit: SOFTWARE_ITERATIONS,
+                device: gpu.info().name.clone(),
+            }));
+        }
         let launch = node.kernel.launch(gpu.capabilities());
         if let Some(&count) = launch.workgroups.iter().find(|&&count| count > groups) {
             return Err(GraphError::Device(DeviceError::TooManyWorkgroups {
-                what: format!("node {} ({})", node.label, node.kernel.id().name()),
+                what: what(),
                 count,
                 limit: groups,
                 device: gpu.info().name.clone(),

@@ -1,0 +1,268 @@
+//! Every entry point of every registered kernel against the twin: no variant that only some devices
+//! choose goes untested. A new kernel does not compile here until it has a case.
+
+mod common;
+
+use attractor::device::Device;
+use attractor_kernels::activation::Activate;
+use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
+use attractor_kernels::argmax::ArgMax;
+use attractor_kernels::attention::Attention;
+use attractor_kernels::categorical::{Categorical, TokenMode};
+use attractor_kernels::conv2d::Conv2d;
+use attractor_kernels::copy::{CopyFloats, CopyWords};
+use attractor_kernels::elementwise::{Elementwise, Operation};
+use attractor_kernels::embedding::Embedding;
+use attractor_kernels::layer_norm::LayerNorm;
+use attractor_kernels::matmul::MatMul;
+use attractor_kernels::philox::{Philox, RandomKind};
+use attractor_kernels::physics_override::PhysicsOverride;
+use attractor_kernels::reduce::{Reduce, Reduction};
+use attractor_kernels::remask_bernoulli::RemaskBernoulli;
+use attractor_kernels::rms_norm::RmsNorm;
+use attractor_kernels::roofline_copy::RooflineCopy;
+use attractor_kernels::roofline_fma::RooflineFma;
+use attractor_kernels::sim_norm::SimNorm;
+use attractor_kernels::softmax::Softmax;
+use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
+use attractor_kernels::{
+    Access, Activation, AnyKernel, Capabilities, Element, KernelId, SOFTWARE_ITERATIONS,
+};
+use common::variants::{against_single_twin, dispatch, launches};
+use common::{Array, assert_close, gpu, run, values};
+use std::collections::BTreeSet;
+
+fn convolution() -> Conv2d {
+    Conv2d {
+        batch: 3,
+        height: 7,
+        width: 5,
+        in_channels: 3,
+        out_channels: 67,
+        kernel_h: 3,
+        kernel_w: 2,
+        stride_h: 1,
+        stride_w: 2,
+        padding_h: 1,
+        padding_w: 1,
+        activation: Activation::SILU,
+        flags: Conv2d::BIAS,
+    }
+}
+
+/// A kernel of a small odd size, with what it leaves out by default left in.
+fn case(id: KernelId) -> AnyKernel {
+    match id {
+        KernelId::Activate => Activate::of(Activation::MISH, 333).into(),
+        KernelId::AdaptiveAveragePool => AdaptiveAveragePool {
+            batch: 2,
+            height: 9,
+            width: 7,
+            channels: 5,
+            out_height: 4,
+            out_width: 3,
+        }
+        .into(),
+        KernelId::ArgMax => ArgMax::middle(5, 333, 3).into(),
+        KernelId::Attention => Attention {
+            flags: Attention::MASK,
+            ..Attention::contiguous(2, 19, 35, 3, 70)
+        }
+        .into(),
+        KernelId::Categorical => Categorical {
+            top_k: 7,
+            flags: Categorical::PROBABILITIES,
+            ..Categorical::sample(67, 13, 0.7, TokenMode::SAMPLE_FILTERED_CONFIDENCE)
+        }
+        .into(),
+        KernelId::Conv2d => convolution().into(),
+        KernelId::CopyFloats => CopyFloats::contiguous(333).into(),
+        KernelId::CopyWords => CopyWords::contiguous(333).into(),
+        KernelId::Elementwise => Elementwise::contiguous(Operation::MULTIPLY, 333).into(),
+        KernelId::Embedding => Embedding {
+            time_rows: 7,
+            time_step_stride: 3,
+            time_batch_stride: 1,
+            flags: Embedding::TIME | Embedding::POSITION,
+            ..Embedding::lookup(3, 5, 11, 7)
+        }
+        .into(),
+        KernelId::LayerNorm => LayerNorm::contiguous(3, 5, 37, 1e-5, 7).into(),
+        KernelId::MatMul => MatMul {
+            activation: Activation::SILU,
+            ..MatMul::linear(67, 35, 69)
+        }
+        .into(),
+        KernelId::Philox => Philox::new(RandomKind::UNIFORM, 67, 13, 5, 3).into(),
+        KernelId::PhysicsOverride => PhysicsOverride::minihack(67, 13).into(),
+        KernelId::Reduce => Reduce::middle(Reduction::SUM, 5, 333, 3).into(),
+        KernelId::RemaskBernoulli => RemaskBernoulli {
+            flags: RemaskBernoulli::LOCKED | RemaskBernoulli::TRACE,
+            ..RemaskBernoulli::new(5, 67, 3, 1, RemaskStrategy::CONFIDENCE)
+        }
+        .into(),
+        KernelId::RmsNorm => RmsNorm::contiguous(3, 5, 37, 1e-5, 7).into(),
+        KernelId::RooflineCopy => RooflineCopy { count: 332 }.into(),
+        KernelId::RooflineFma => RooflineFma::new(67, 13).into(),
+        KernelId::SimNorm => SimNorm::contiguous(67, 21, 7).into(),
+        KernelId::Softmax => Softmax::contiguous(67, 37).into(),
+        KernelId::UnmaskTop => {
+            let kernel = UnmaskTop::greedy(5, 67, 3, 1).with_remasking(RemaskStrategy::CONFIDENCE);
+            let extra = UnmaskTop::LOCKED | UnmaskTop::DECISION | UnmaskTop::REMASK_PROBABILITY;
+            UnmaskTop {
+                flags: kernel.flags | extra,
+                ..kernel
+            }
+            .into()
+        }
+    }
+}
+
+/// Operands as long as the kernel asks for: floats in `[0, 1)`, words below 7, nines where it only writes.
+fn operands(kernel: &AnyKernel) -> Vec<Array> {
+    let table = kernel.id().operands().iter();
+    let given = table.zip(kernel.extents()).enumerate();
+    given
+        .map(|(salt, (operand, count))| {
+            let unit = values(count, salt as u64).into_iter();
+            let unit = unit.map(|v| 0.5 * v + 0.5);
+            match (operand.element, operand.access) {
+                _ if count == 0 => Array::Absent,
+                (Element::Float, Access::Write) => Array::Float(vec![9.0; count]),
+                (Element::Word, Access::Write) => Array::Word(vec![9; count]),
+                (Element::Float, _) => Array::Float(unit.collect()),
+                (Element::Word, _) => Array::Word(unit.map(|v| (v * 7.0) as u32).collect()),
+            }
+        })
+        .collect()
+}
+
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn every_entry_point_of_every_kernel_agrees_with_its_twin() {
+    let gpu = gpu();
+    for &id in KernelId::ALL {
+        let kernel = case(id);
+        let chosen = launches(&kernel).into_iter().map(|l| l.entry_point);
+        let chosen: BTreeSet<_> = chosen.collect();
+        let all: BTreeSet<_> = id.entry_points().iter().copied().collect();
+        assert_eq!(chosen, all, "{}: variants that its case meets", id.name());
+        against_single_twin(&gpu, "odd sizes", kernel, &operands(&kernel), 2e-5);
+    }
+}
+
+/// The contract of the products: one chain of multiply-adds with k ascending, whatever the tile. So both
+/// variants give the same bits, and a row the same ones in any batch.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn variants_of_the_products_agree_bit_for_bit() {
+    let gpu = gpu();
+    let gpu = gpu.gpu().expect("a GPU device");
+    let alone = Conv2d {
+        batch: 1,
+        ..convolution()
+    };
+    let (many, one) = (AnyKernel::from(convolution()), AnyKernel::from(alone));
+    let data = operands(&many);
+    let mut first = data.clone();
+    for (array, count) in first.iter_mut().zip(one.extents()) {
+        *array = match &*array {
+            Array::Float(values) => Array::Float(values[..count].to_vec()),
+            other => other.clone(),
+        };
+    }
+    let product = case(KernelId::MatMul);
+    let mut products = Vec::new();
+    let mut images = Vec::new();
+    for launch in launches(&product) {
+        products.push(dispatch(gpu, &product, &launch, &operands(&product)).pop());
+    }
+    for launch in launches(&many) {
+        images.push(dispatch(gpu, &many, &launch, &data).pop());
+    }
+    assert_eq!(products[0], products[1]);
+    assert_eq!(images[0], images[1]);
+    for launch in launches(&one) {
+        let found = dispatch(gpu, &one, &launch, &first);
+        let all = images[0].as_ref().expect("an output").floats();
+        let own = found[3].floats();
+        assert_eq!(own, &all[..own.len()], "{}", launch.entry_point);
+    }
+}
+
+/// Kernels with a loop as long as their size, at a size.
+fn long_loops() -> Vec<fn(u32) -> AnyKernel> {
+    vec![
+        |k| MatMul::linear(3, k, 2).into(),
+        |keys| Attention::contiguous(1, 2, keys, 1, 70).into(),
+        |channels| {
+            Conv2d {
+                batch: 1,
+                in_channels: channels,
+                out_channels: 3,
+                ..convolution()
+            }
+            .into()
+        },
+        |width| LayerNorm::contiguous(1, 2, width, 1e-5, 0).into(),
+        |width| RmsNorm::contiguous(1, 2, width, 1e-5, 0).into(),
+        |width| Softmax::contiguous(2, width).into(),
+        |group| SimNorm::contiguous(2, group, group).into(),
+        |length| Reduce::middle(Reduction::MEAN, 2, length, 1).into(),
+        |height| {
+            AdaptiveAveragePool {
+                batch: 1,
+                height,
+                width: 7,
+                channels: 3,
+                out_height: 2,
+                out_width: 1,
+            }
+            .into()
+        },
+    ]
+}
+
+/// What the kernels say of their loops is no less than what software adapters count, which give wrong
+/// results without a word beyond their limit.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn the_longest_loops_that_software_adapters_are_given_end() {
+    let device = gpu();
+    let software = Capabilities {
+        software: true,
+        ..Capabilities::default()
+    };
+    for at in long_loops() {
+        let (mut fits, mut too_long) = (1, 1 << 18);
+        while too_long - fits > 1 {
+            let middle = (fits + too_long) / 2;
+            if at(middle).software_iterations() > SOFTWARE_ITERATIONS {
+                too_long = middle;
+            } else {
+                fits = middle;
+            }
+        }
+        let kernel = at(fits);
+        let operands = operands(&kernel);
+        let exact = run(&Device::cpu_f64(), kernel, &operands);
+        let gpu = device.gpu().expect("a GPU device");
+        let found = dispatch(gpu, &kernel, &kernel.launch(&software), &operands);
+        let (found, exact) = (found.last().expect("one"), exact.last().expect("one"));
+        let largest = exact.floats().iter().fold(0f32, |m, v| m.max(v.abs()));
+        let scaled = |array: &Array| -> Vec<f32> {
+            let values = array.floats().iter();
+            values.map(|v| v / largest).collect()
+        };
+        assert_close(&format!("{kernel:?}"), &scaled(found), &scaled(exact), 4e-4);
+    }
+}
