@@ -1,8 +1,8 @@
 //! ReMDM's sampling step.
 
 use crate::categorical::NO_TOKEN;
+pub use crate::sequence_step::RemaskStrategy;
 use crate::sequence_step::SequenceStep;
-use crate::unmask_top::RemaskStrategy;
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
 };

@@ -1,8 +1,22 @@
 //! What the kernels that take one sampling step on token sequences `[batch, length]` check and launch
 //! alike.
 
-use crate::unmask_top::RemaskStrategy;
 use crate::{KernelError, Launch, element_count, linear_workgroups};
+use bytemuck::{Pod, Zeroable};
+use serde::Serialize;
+
+/// How a remasking kernel turns the schedule's scale into a probability for each position, as a word
+/// that shaders branch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, Serialize)]
+#[repr(transparent)]
+pub struct RemaskStrategy(pub(crate) u32);
+
+impl RemaskStrategy {
+    /// The scale itself, for every position: the strategies `rescale`, `cap` and `loop`.
+    pub const CONSTANT: Self = Self(0);
+    /// More for positions that are less sure: the strategy `conf`.
+    pub const CONFIDENCE: Self = Self(1);
+}
 
 /// Parameters that every such step has.
 #[derive(Debug, Clone, Copy)]

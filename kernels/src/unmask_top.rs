@@ -1,6 +1,7 @@
 //! Commitment of the surest tokens, and remasking.
 
 use crate::categorical::NO_TOKEN;
+pub use crate::sequence_step::RemaskStrategy;
 use crate::sequence_step::SequenceStep;
 use crate::{
     Capabilities, Cost, Kernel, KernelError, Launch, Operand, Operands, Real, element_count,
@@ -10,19 +11,6 @@ use serde::Serialize;
 
 #[cfg(test)]
 mod tests;
-
-/// How a remasking kernel turns the schedule's scale into a probability for each position, as a word
-/// that shaders branch on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, Serialize)]
-#[repr(transparent)]
-pub struct RemaskStrategy(pub(crate) u32);
-
-impl RemaskStrategy {
-    /// The scale itself, for every position: the strategies `rescale`, `cap` and `loop`.
-    pub const CONSTANT: Self = Self(0);
-    /// More for positions that are less sure: the strategy `conf`.
-    pub const CONFIDENCE: Self = Self(1);
-}
 
 /// One step of the MaskGIT sampler with remasking, on token sequences `[batch, length]` in place.
 ///
