@@ -109,7 +109,7 @@ impl Kernel for AdaptiveAveragePool {
     fn software_iterations(&self) -> u64 {
         let rows = u64::from(self.height / self.out_height.max(1)) + 2;
         let columns = u64::from(self.width / self.out_width.max(1)) + 2;
-        rows * (columns + 2) + 1
+        rows.saturating_mul(columns + 2).saturating_add(1)
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
