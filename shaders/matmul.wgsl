@@ -3,7 +3,7 @@
 // A [batch, m, k], B [batch, k, n] or one matrix for all, C [batch, m, n], each addressed by offset and
 // strides; bias [n]; see `MatMul` in kernels/src/matmul.rs for the meaning of every parameter.
 //
-// direct: one workgroup of 64 makes a tile of 64 rows by 32 columns, each invocation 8 x 4 in
+// direct: one workgroup of 64 makes a tile of 64 rows by 64 columns, each invocation 8 x 8 in
 //         registers; no workgroup memory. For drivers that emulate workgroup memory.
 // tiled:  one workgroup of 256 makes a tile of 64 x 64, each invocation 4 x 4; slices of 16 along k of
 //         A and B are staged in 2 x 64 x 16 x 4 bytes = 8 KiB of workgroup memory.
@@ -87,7 +87,7 @@ fn direct(
 ) {
     let rows = row_count();
     let first_row = workgroup.y * 64u + (local / 8u) * 8u;
-    let first_column = workgroup.x * 32u + (local % 8u) * 4u;
+    let first_column = workgroup.x * 64u + (local % 8u) * 8u;
     if first_row >= rows || first_column >= p.n {
         return;
     }
@@ -97,38 +97,66 @@ fn direct(
         let place = locate(min(first_row + r, rows - 1u), workgroup.z);
         a_base[r] = p.a_offset + place.x * p.a_batch_stride + place.y * p.a_row_stride;
     }
-    let b_base = p.b_offset + workgroup.z * p.b_batch_stride;
-    let columns = min(vec4<u32>(first_column) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(p.n - 1u));
-    let b_column = vec4<u32>(b_base) + columns * p.b_column_stride;
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    var s4 = vec4<f32>();
-    var s5 = vec4<f32>();
-    var s6 = vec4<f32>();
-    var s7 = vec4<f32>();
+    let b_base = vec4<u32>(p.b_offset + workgroup.z * p.b_batch_stride);
+    let last = vec4<u32>(p.n - 1u);
+    let near = vec4<u32>(first_column) + vec4<u32>(0u, 1u, 2u, 3u);
+    let left = b_base + min(near, last) * p.b_column_stride;
+    let right = b_base + min(near + vec4<u32>(4u), last) * p.b_column_stride;
+    var l0 = vec4<f32>();
+    var r0 = vec4<f32>();
+    var l1 = vec4<f32>();
+    var r1 = vec4<f32>();
+    var l2 = vec4<f32>();
+    var r2 = vec4<f32>();
+    var l3 = vec4<f32>();
+    var r3 = vec4<f32>();
+    var l4 = vec4<f32>();
+    var r4 = vec4<f32>();
+    var l5 = vec4<f32>();
+    var r5 = vec4<f32>();
+    var l6 = vec4<f32>();
+    var r6 = vec4<f32>();
+    var l7 = vec4<f32>();
+    var r7 = vec4<f32>();
     for (var i = 0u; i < p.k; i += 1u) {
-        let at = b_column + vec4<u32>(i * p.b_row_stride);
-        let line = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+        let row = vec4<u32>(i * p.b_row_stride);
+        let at = left + row;
+        let to = right + row;
+        let b_left = vec4<f32>(b[at.x], b[at.y], b[at.z], b[at.w]);
+        let b_right = vec4<f32>(b[to.x], b[to.y], b[to.z], b[to.w]);
         let along = i * p.a_column_stride;
-        s0 = fma(vec4<f32>(a[a_base[0] + along]), line, s0);
-        s1 = fma(vec4<f32>(a[a_base[1] + along]), line, s1);
-        s2 = fma(vec4<f32>(a[a_base[2] + along]), line, s2);
-        s3 = fma(vec4<f32>(a[a_base[3] + along]), line, s3);
-        s4 = fma(vec4<f32>(a[a_base[4] + along]), line, s4);
-        s5 = fma(vec4<f32>(a[a_base[5] + along]), line, s5);
-        s6 = fma(vec4<f32>(a[a_base[6] + along]), line, s6);
-        s7 = fma(vec4<f32>(a[a_base[7] + along]), line, s7);
+        let a0 = vec4<f32>(a[a_base[0] + along]);
+        l0 = fma(a0, b_left, l0);
+        r0 = fma(a0, b_right, r0);
+        let a1 = vec4<f32>(a[a_base[1] + along]);
+        l1 = fma(a1, b_left, l1);
+        r1 = fma(a1, b_right, r1);
+        let a2 = vec4<f32>(a[a_base[2] + along]);
+        l2 = fma(a2, b_left, l2);
+        r2 = fma(a2, b_right, r2);
+        let a3 = vec4<f32>(a[a_base[3] + along]);
+        l3 = fma(a3, b_left, l3);
+        r3 = fma(a3, b_right, r3);
+        let a4 = vec4<f32>(a[a_base[4] + along]);
+        l4 = fma(a4, b_left, l4);
+        r4 = fma(a4, b_right, r4);
+        let a5 = vec4<f32>(a[a_base[5] + along]);
+        l5 = fma(a5, b_left, l5);
+        r5 = fma(a5, b_right, r5);
+        let a6 = vec4<f32>(a[a_base[6] + along]);
+        l6 = fma(a6, b_left, l6);
+        r6 = fma(a6, b_right, r6);
+        let a7 = vec4<f32>(a[a_base[7] + along]);
+        l7 = fma(a7, b_left, l7);
+        r7 = fma(a7, b_right, r7);
     }
-    let sums = array<vec4<f32>, 8>(s0, s1, s2, s3, s4, s5, s6, s7);
+    let sums = array<vec4<f32>, 16>(l0, r0, l1, r1, l2, r2, l3, r3, l4, r4, l5, r5, l6, r6, l7, r7);
     for (var r = 0u; r < 8u; r += 1u) {
         if first_row + r < rows {
             let place = locate(first_row + r, workgroup.z);
-            let line = sums[r];
-            for (var j = 0u; j < 4u; j += 1u) {
+            for (var j = 0u; j < 8u; j += 1u) {
                 if first_column + j < p.n {
-                    finish(line[j], place, first_column + j);
+                    finish(sums[2u * r + j / 4u][j % 4u], place, first_column + j);
                 }
             }
         }

@@ -269,7 +269,7 @@ impl Kernel for MatMul {
     fn launch(&self, capabilities: &Capabilities) -> Launch {
         // Software drivers emulate workgroup memory and barriers slowly; registers alone win there.
         let (entry_point, tile_m, tile_n) = if capabilities.software {
-            ("direct", 64, 32)
+            ("direct", 64, 64)
         } else {
             ("tiled", 64, 64)
         };
@@ -289,7 +289,8 @@ impl Kernel for MatMul {
     }
 
     fn software_iterations(&self) -> u64 {
-        u64::from(self.k) + 16
+        // The loop over k; the others unroll, and are counted in case a driver does not.
+        u64::from(self.k) + 96
     }
 
     fn pack<T: Real>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {
