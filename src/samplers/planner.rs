@@ -5,7 +5,7 @@ use super::chunks::{self, Chunk};
 use super::compiled::{Compiled, Key};
 use super::observations::{PlanRequest, PlannerReport, Plans};
 use super::step::{SequenceShape, StepBuilder, StepOptions};
-use super::{SamplerSettings, StepTables};
+use super::{SamplerSettings, SettingsError, StepTables};
 use crate::device::{Device, DeviceError};
 use crate::formats::ArrayMap;
 use crate::graph::{Graph, GraphError, Plan, TensorId};
@@ -77,7 +77,7 @@ impl Planner {
     ) -> Result<Plans, PlannerError> {
         let start = Instant::now();
         let length = self.config.seq_len;
-        let tables = StepTables::new(settings, length, self.config.num_diffusion_steps)?;
+        let tables = self.tables(settings)?;
         chunks::check(request, settings, &tables, &self.config)?;
         let count = request.observations.count;
         let options = StepOptions {
@@ -144,11 +144,7 @@ impl Planner {
         settings: &SamplerSettings,
         batch: usize,
     ) -> Result<Plan, PlannerError> {
-        let tables = StepTables::new(
-            settings,
-            self.config.seq_len,
-            self.config.num_diffusion_steps,
-        )?;
+        let tables = self.tables(settings)?;
         let options = StepOptions {
             steps: tables.times.len(),
             replay: false,
@@ -187,11 +183,7 @@ impl Planner {
         count: usize,
         replay: bool,
     ) -> Result<u64, PlannerError> {
-        let tables = StepTables::new(
-            settings,
-            self.config.seq_len,
-            self.config.num_diffusion_steps,
-        )?;
+        let tables = self.tables(settings)?;
         let options = StepOptions {
             steps: tables.times.len(),
             replay,
@@ -210,6 +202,15 @@ impl Planner {
                 .div_ceil(compiled.shape.batch)
                 .min(rayon::current_num_threads()),
         }
+    }
+
+    /// Per-step values of a sampler over this model.
+    pub(super) fn tables(&self, settings: &SamplerSettings) -> Result<StepTables, SettingsError> {
+        StepTables::new(
+            settings,
+            self.config.seq_len,
+            self.config.num_diffusion_steps,
+        )
     }
 
     /// A compiled plan for runs of a batch of `count`, as large as the device likes and allows.
@@ -247,11 +248,7 @@ impl Planner {
             self.compiled.push(found);
             return Ok(compiled);
         }
-        let tables = StepTables::new(
-            settings,
-            self.config.seq_len,
-            self.config.num_diffusion_steps,
-        )?;
+        let tables = self.tables(settings)?;
         let shape = SequenceShape {
             batch,
             length: self.config.seq_len,

@@ -2,7 +2,7 @@
 
 use super::chunks::{self, Chunk};
 use super::step::StepOptions;
-use super::{PlanRequest, Planner, PlannerError, SamplerSettings, StepTables};
+use super::{PlanRequest, Planner, PlannerError, SamplerSettings};
 use crate::graph::Plan;
 
 /// Launches of one run of a batch, and how long each took.
@@ -32,8 +32,7 @@ impl Planner {
         settings: &SamplerSettings,
         request: &PlanRequest<'_>,
     ) -> Result<RunProfile, PlannerError> {
-        let length = self.config.seq_len;
-        let tables = StepTables::new(settings, length, self.config.num_diffusion_steps)?;
+        let tables = self.tables(settings)?;
         chunks::check(request, settings, &tables, &self.config)?;
         let options = StepOptions {
             steps: tables.times.len(),
@@ -52,7 +51,7 @@ impl Planner {
             request,
             first: 0,
             size: chunk,
-            steps: tables.steps_needed(settings, length),
+            steps: tables.steps_needed(settings, self.config.seq_len),
         };
         let mut orbit = compiled.borrow()?;
         orbit.execution.parallel = runs == 1;
