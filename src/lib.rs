@@ -1,5 +1,6 @@
 //! attractor: a GPU-native compute engine that iterates learned maps and measures where they settle.
 
+pub mod analysis;
 pub mod bench;
 pub mod device;
 pub mod formats;

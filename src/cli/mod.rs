@@ -2,7 +2,9 @@
 
 mod bench;
 mod demo;
+mod drive;
 mod exit;
+mod flow;
 mod info;
 mod model;
 mod output;
@@ -33,6 +35,10 @@ enum Command {
     Bench(Box<bench::BenchArguments>),
     /// Run a shipped trained planner on recorded dungeons and write a report
     Demo(demo::DemoArguments),
+    /// Generate the driving benchmark DriveChunk-1
+    Drive(drive::DriveArguments),
+    /// Sample, evaluate and inspect flow-matching action policies
+    Flow(Box<flow::FlowArguments>),
     /// Plan for recorded observations with a trained masked-diffusion planner
     Plan(Box<plan::PlanArguments>),
     /// Check every golden below a folder against the engine
@@ -86,6 +92,8 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Info(arguments) => info::run(arguments, &cli.device.selector()),
         Command::Bench(arguments) => bench::run(arguments, &cli.device.selector()),
         Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
+        Command::Drive(arguments) => drive::run(arguments),
+        Command::Flow(arguments) => flow::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
         Command::Verify(arguments) => verify::run(arguments, &cli.device.selector()),
     }

@@ -1,3 +1,4 @@
 //! The maps: each model is its configuration, its weight names and its graph.
 
+pub mod flow;
 pub mod remdm;

@@ -3,6 +3,7 @@
 mod chunks;
 mod compiled;
 mod error;
+pub mod flow;
 mod forward;
 mod observations;
 mod planner;

@@ -1,3 +1,4 @@
 //! What the plans act in: the pure functions around the environments, and recorded maps.
 
+pub mod driving;
 pub mod minihack;

@@ -1,0 +1,3 @@
+//! Numbers about numbers, on the CPU.
+
+pub mod flow;

@@ -1,0 +1,2 @@
+//! Flow-matching action policies: the velocity decoder, the regression head, the draw ranker, and the
+//! transform between raw actions and the space the decoder works in.

@@ -1,0 +1,1 @@
+//! Drawing action chunks from a velocity field: ODE solvers as orbits.
