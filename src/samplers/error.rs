@@ -4,7 +4,8 @@ use super::SettingsError;
 use crate::device::DeviceError;
 use crate::formats::FormatError;
 use crate::graph::GraphError;
-use crate::models::remdm::{ConfigError, WeightsError};
+use crate::models::remdm::ConfigError;
+use crate::models::weights::WeightsError;
 use thiserror::Error;
 
 /// What can go wrong in planning.

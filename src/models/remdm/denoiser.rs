@@ -7,12 +7,12 @@
 //! output projection and feed-forward layers skip the context. Both savings are exact.
 
 use super::DenoiserConfig;
-use super::weights::{Affine, BlockWeights, DenoiserWeights, Weight};
+use super::weights::{BlockWeights, DenoiserWeights};
 use crate::graph::layers::{RowSpan, size};
 use crate::graph::{Graph, Phase, TensorId, TensorKind};
+use crate::models::weights::{Affine, Weight};
 use attractor_kernels::Activation;
 use attractor_kernels::attention::Attention;
-use std::sync::Arc;
 
 /// Epsilon of every layer norm.
 const EPSILON: f32 = 1e-5;
@@ -117,34 +117,11 @@ pub(super) struct Builder<'a> {
 
 impl Builder<'_> {
     pub(super) fn constant(&mut self, weight: &Weight) -> TensorId {
-        // Tensors are told apart by name: a weight used by several nodes is one constant.
-        self.graph.find(&weight.name).unwrap_or_else(|| {
-            self.graph
-                .constant(&*weight.name, &weight.shape, Arc::clone(&weight.values))
-        })
+        weight.constant(self.graph)
     }
 
     pub(super) fn affine(&mut self, affine: &Affine) -> (TensorId, TensorId) {
-        (self.constant(&affine.weight), self.constant(&affine.bias))
-    }
-
-    /// Rows `first..first + count` of an affine layer's outputs, as constants of their own.
-    fn affine_part(&mut self, affine: &Affine, first: usize, count: usize) -> (TensorId, TensorId) {
-        let part = |weight: &Weight| {
-            let width: usize = weight.shape.iter().skip(1).product();
-            let values = weight.values.iter().skip(first * width).take(count * width);
-            let mut shape = weight.shape.clone();
-            if let Some(rows) = shape.first_mut() {
-                *rows = count;
-            }
-            Weight {
-                name: format!("{}[{first}..{}]", weight.name, first + count),
-                shape,
-                values: Arc::new(values.copied().collect()),
-            }
-        };
-        let (weight, bias) = (part(&affine.weight), part(&affine.bias));
-        (self.constant(&weight), self.constant(&bias))
+        affine.constants(self.graph)
     }
 
     /// The actions' rows of a span that may hold the context before them.
@@ -278,14 +255,14 @@ impl Builder<'_> {
         let q = self
             .graph
             .rows(format!("{name}.q"), self.batch, self.config.seq_len, e);
-        let affine = self.affine_part(&weights.in_proj, 0, e);
+        let affine = self.affine(&weights.in_proj.part(0, e));
         let actions = self.actions(normed);
         self.graph
             .linear(Phase::Step, &format!("{name}.q_proj"), actions, affine, q);
         let kv = self
             .graph
             .rows(format!("{name}.kv"), self.batch, normed.rows, 2 * e);
-        let affine = self.affine_part(&weights.in_proj, e, 2 * e);
+        let affine = self.affine(&weights.in_proj.part(e, 2 * e));
         for ((phase, from), (_, to)) in self
             .parts(index, normed)
             .into_iter()

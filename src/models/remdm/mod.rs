@@ -9,6 +9,4 @@ mod weights;
 
 pub use config::{ConfigError, DenoiserConfig};
 pub use denoiser::{DenoiserTensors, Rows, TimeAddressing, build};
-pub use weights::{
-    Affine, BlockWeights, DenoiserWeights, GLYPH_ROWS, GlobalWeights, Weight, WeightsError,
-};
+pub use weights::{BlockWeights, DenoiserWeights, GLYPH_ROWS, GlobalWeights};

@@ -3,11 +3,11 @@
 use super::TimeAddressing;
 use super::denoiser::Builder;
 use super::weights::{
-    Affine, DenoiserWeights, GLOBAL_CHANNELS, GLYPH_ROWS, GOAL_HIDDEN, GlobalWeights,
-    LOCAL_CHANNELS, Weight,
+    DenoiserWeights, GLOBAL_CHANNELS, GLYPH_ROWS, GOAL_HIDDEN, GlobalWeights, LOCAL_CHANNELS,
 };
 use crate::graph::layers::{RowSpan, size};
 use crate::graph::{Phase, TensorId};
+use crate::models::weights::{Affine, Weight};
 use attractor_kernels::Activation;
 use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
 use attractor_kernels::conv2d::Conv2d;

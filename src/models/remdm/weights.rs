@@ -1,10 +1,9 @@
 //! Weight names of the original's state dict, checked and laid out for the kernels.
 
 use super::DenoiserConfig;
-use crate::formats::{ArrayMap, FormatError};
-use std::collections::BTreeSet;
+use crate::formats::ArrayMap;
+use crate::models::weights::{Affine, Reader, Weight, WeightsError};
 use std::sync::Arc;
-use thiserror::Error;
 
 /// Rows of both glyph embeddings.
 pub const GLYPH_ROWS: usize = 6000;
@@ -14,46 +13,6 @@ pub const LOCAL_CHANNELS: [usize; 3] = [64, 32, 64];
 pub const GLOBAL_CHANNELS: [usize; 3] = [32, 32, 64];
 /// Hidden width of the goal head.
 pub const GOAL_HIDDEN: usize = 128;
-
-/// What can be wrong with a model's weights.
-#[derive(Debug, Error)]
-pub enum WeightsError {
-    /// A tensor is missing, misshapen, of the wrong kind or not finite.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    /// The file holds tensors that the configuration has no place for.
-    #[error("{file}: tensor {tensor} has no place in this model ({count} such tensors); {hint}")]
-    Unexpected {
-        /// File.
-        file: String,
-        /// First such tensor.
-        tensor: String,
-        /// How many there are.
-        count: usize,
-        /// What may be wrong.
-        hint: String,
-    },
-}
-
-/// One constant: shape and values.
-#[derive(Debug, Clone)]
-pub struct Weight {
-    /// Name in the state dict.
-    pub name: String,
-    /// Shape as the kernels take it.
-    pub shape: Vec<usize>,
-    /// Values, row-major.
-    pub values: Arc<Vec<f32>>,
-}
-
-/// Weight and bias of a linear layer or convolution.
-#[derive(Debug, Clone)]
-pub struct Affine {
-    /// `[out, in]`, or `[out, kernel_h, kernel_w, in]`.
-    pub weight: Weight,
-    /// `[out]`.
-    pub bias: Weight,
-}
 
 /// Weights of one pre-norm transformer block.
 #[derive(Debug, Clone)]
@@ -116,48 +75,23 @@ pub struct DenoiserWeights {
     pub global: Option<GlobalWeights>,
 }
 
-/// Takes tensors out of a map by name and shape, and remembers which were taken.
-struct Reader<'a> {
-    map: &'a ArrayMap,
-    taken: BTreeSet<String>,
-}
-
-impl Reader<'_> {
-    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight, WeightsError> {
-        let values = self.map.expect_finite_f32(name, shape)?;
-        self.taken.insert(name.to_string());
-        Ok(Weight {
-            name: name.to_string(),
-            shape: shape.to_vec(),
-            values: Arc::new(values),
-        })
-    }
-
-    fn affine(&mut self, prefix: &str, shape: &[usize]) -> Result<Affine, WeightsError> {
-        Ok(Affine {
-            weight: self.weight(&format!("{prefix}.weight"), shape)?,
-            bias: self.weight(&format!("{prefix}.bias"), &shape[..1])?,
-        })
-    }
-
-    /// A convolution, from PyTorch's `[out, in, h, w]` to the kernels' `[out, h, w, in]`.
-    fn convolution(
-        &mut self,
-        prefix: &str,
-        out: usize,
-        input: usize,
-        side: usize,
-    ) -> Result<Affine, WeightsError> {
-        let mut affine = self.affine(prefix, &[out, input, side, side])?;
-        affine.weight.values = Arc::new(channels_last(
-            &affine.weight.values,
-            out,
-            input,
-            side * side,
-        ));
-        affine.weight.shape = vec![out, side, side, input];
-        Ok(affine)
-    }
+/// A convolution, from PyTorch's `[out, in, h, w]` to the kernels' `[out, h, w, in]`.
+fn convolution(
+    reader: &mut Reader<'_>,
+    prefix: &str,
+    out: usize,
+    input: usize,
+    side: usize,
+) -> Result<Affine, WeightsError> {
+    let mut affine = reader.affine(prefix, &[out, input, side, side])?;
+    affine.weight.values = Arc::new(channels_last(
+        &affine.weight.values,
+        out,
+        input,
+        side * side,
+    ));
+    affine.weight.shape = vec![out, side, side, input];
+    Ok(affine)
 }
 
 /// `[out, channels, cells]` to `[out, cells, channels]`.
@@ -180,14 +114,11 @@ impl DenoiserWeights {
     pub fn from_arrays(config: &DenoiserConfig, map: &ArrayMap) -> Result<Self, WeightsError> {
         let e = config.n_embd;
         let cells = config.crop_size * config.crop_size;
-        let mut reader = Reader {
-            map,
-            taken: BTreeSet::new(),
-        };
+        let mut reader = Reader::new(map);
         let [c0, c1, c2] = LOCAL_CHANNELS;
         let embedding = reader.weight("embedding.weight", &[GLYPH_ROWS, c0])?;
-        let conv1 = reader.convolution("cnn.0", c1, c0, 3)?;
-        let conv2 = reader.convolution("cnn.2", c2, c1, 3)?;
+        let conv1 = convolution(&mut reader, "cnn.0", c1, c0, 3)?;
+        let conv2 = convolution(&mut reader, "cnn.2", c2, c1, 3)?;
         let mut local_proj = reader.affine("cnn.5", &[e, c2 * cells])?;
         local_proj.weight.values = Arc::new(channels_last(&local_proj.weight.values, e, c2, cells));
         let weights = Self {
@@ -208,7 +139,7 @@ impl DenoiserWeights {
                 .then(|| read_global(&mut reader, e))
                 .transpose()?,
         };
-        refuse_leftovers(config, map, &reader.taken)?;
+        reader.refuse_leftovers(|first| leftover_hint(config, first))?;
         Ok(weights)
     }
 }
@@ -241,8 +172,8 @@ fn read_global(reader: &mut Reader<'_>, e: usize) -> Result<GlobalWeights, Weigh
     gate.values = Arc::new(gate.values.iter().map(sigmoid).collect());
     Ok(GlobalWeights {
         embedding: reader.weight("global_embedding.weight", &[GLYPH_ROWS, c0])?,
-        conv1: reader.convolution("global_cnn.0", c1, c0, 5)?,
-        conv2: reader.convolution("global_cnn.2", c2, c1, 3)?,
+        conv1: convolution(reader, "global_cnn.0", c1, c0, 5)?,
+        conv2: convolution(reader, "global_cnn.2", c2, c1, 3)?,
         proj: reader.affine("global_proj", &[e, c2])?,
         gate,
         goal1: reader.affine("goal_head.0", &[GOAL_HIDDEN, e])?,
@@ -250,26 +181,12 @@ fn read_global(reader: &mut Reader<'_>, e: usize) -> Result<GlobalWeights, Weigh
     })
 }
 
-/// Tensors left over mean that file and configuration do not belong together.
-fn refuse_leftovers(
-    config: &DenoiserConfig,
-    map: &ArrayMap,
-    taken: &BTreeSet<String>,
-) -> Result<(), WeightsError> {
-    let mut leftovers = map.names().filter(|name| !taken.contains(*name));
-    let Some(first) = leftovers.next() else {
-        return Ok(());
-    };
-    let is_global = |name: &str| name.starts_with("global_") || name.starts_with("goal_head.");
-    let hint = if !config.use_global_stream && is_global(first) {
+/// Why a tensor may be left over.
+fn leftover_hint(config: &DenoiserConfig, first: &str) -> String {
+    let is_global = first.starts_with("global_") || first.starts_with("goal_head.");
+    if !config.use_global_stream && is_global {
         "the configuration says use_global_stream = false".to_string()
     } else {
         format!("the configuration says n_layer = {}", config.n_layer)
-    };
-    Err(WeightsError::Unexpected {
-        file: map.file().display().to_string(),
-        tensor: first.to_string(),
-        count: 1 + leftovers.count(),
-        hint,
-    })
+    }
 }
