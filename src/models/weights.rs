@@ -60,6 +60,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether there is a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.contains(name)
+    }
+
     /// A finite tensor of exactly this shape.
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight, WeightsError> {
         let values = self.map.expect_finite_f32(name, shape)?;
