@@ -1,8 +1,8 @@
 // y = ((x - mean) / sqrt(variance + epsilon) * weight + bias) * (1 + scale) + shift
 //
 // x, y [batch, rows, width], each addressed by offset and strides with contiguous columns; weight and
-// bias [width]; scale and shift one [width] vector an example, or one for all. Biased variance, in a
-// second pass about the mean. See `LayerNorm` in kernels/src/layer_norm.rs.
+// bias [width]; scale and shift one [width] vector a row, an example, a step of an orbit,
+// or for all. Biased variance, in a second pass about the mean. See `LayerNorm` in kernels/src/layer_norm.rs.
 //
 // direct: one workgroup of 64 has 64 rows, an invocation one each; no workgroup memory. For drivers that
 //         emulate workgroup memory.

@@ -44,9 +44,13 @@ fn norms_of_odd_sizes() {
                 y_batch_stride: width,
                 scale_offset: 2,
                 scale_batch_stride: 2 * width,
+                scale_step_stride: 5,
                 shift_batch_stride: 0,
+                shift_row_stride: width + 3,
+                shift_step_stride: 1,
                 ..LayerNorm::contiguous(batch, rows, width, 1e-5, flags)
-            };
+            }
+            .at_step(4);
             let what = format!("{batch}x{rows}x{width}, flags {flags}");
             let operands = norm_operands(&layer.extents());
             against_twin(&gpu, &what, layer, &operands, 1e-5);

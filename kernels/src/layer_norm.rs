@@ -53,9 +53,13 @@ mod tests {
                 y_batch_stride: width,
                 scale_offset: 2,
                 scale_batch_stride: 2 * width,
+                scale_step_stride: 5,
                 shift_batch_stride: 0,
+                shift_row_stride: width + 3,
+                shift_step_stride: 1,
                 ..LayerNorm::contiguous(batch, rows, width, 1e-5, 7)
-            };
+            }
+            .at_step(4);
             let extents = kernel.extents();
             let operand = |i: usize| numbers(extents[i], i as u64);
             let (x, weight, bias) = (operand(0), operand(1), operand(2));
@@ -77,9 +81,9 @@ mod tests {
                     let row = reference(&widen(&x[start..start + w]), 1e-5);
                     for (c, v) in row.iter().enumerate() {
                         let affine = v * f64::from(weight[c]) + f64::from(bias[c]);
-                        let s = f64::from(scale[2 + i * 2 * w + c]);
+                        let s = f64::from(scale[2 + 4 * 5 + i * 2 * w + c]);
                         expected[1 + i * w + j * (b * w + 1) + c] =
-                            affine * (1.0 + s) + f64::from(shift[c]);
+                            affine * (1.0 + s) + f64::from(shift[4 + j * (w + 3) + c]);
                     }
                 }
             }
@@ -136,6 +140,14 @@ mod tests {
         for epsilon in [-1.0, f32::NAN, f32::INFINITY] {
             assert_refuses(LayerNorm { epsilon, ..good }, "epsilon");
         }
+        let far = LayerNorm {
+            flags: 7,
+            shift_step_stride: u32::MAX,
+            ..good
+        };
+        assert_eq!(far.at_step(0).extents()[4], 8);
+        assert!(far.at_step(u32::MAX).extents()[4] > u32::MAX as usize);
+        assert_eq!(far.at_step(u32::MAX).extents()[3], 8);
         let x = [0.0f32; 23];
         let mut y = [0.0f32; 24];
         let mut views: Vec<View<'_, f32>> = (0..6).map(|_| View::Absent).collect();
@@ -156,5 +168,15 @@ mod tests {
         let full = full.cost();
         assert_eq!(full.flops, 24 * 9 + 6 * 5 + 8);
         assert_eq!(full.bytes, (48 + 4 + 4 + 8 + 4) * 4);
+        let by_row = LayerNorm {
+            scale_batch_stride: 12,
+            scale_row_stride: 4,
+            shift_batch_stride: 0,
+            shift_row_stride: 4,
+            ..LayerNorm::contiguous(2, 3, 4, 1e-5, 7)
+        };
+        let by_row = by_row.cost();
+        assert_eq!(by_row.flops, 24 * 9 + 6 * 5 + 24);
+        assert_eq!(by_row.bytes, (48 + 4 + 4 + 24 + 12) * 4);
     }
 }

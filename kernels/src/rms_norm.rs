@@ -31,13 +31,14 @@ mod tests {
     #[test]
     fn matches_the_formula() {
         for (batch, rows, width) in [(1u32, 1u32, 1u32), (2, 3, 33), (3, 2, 127)] {
-            let kernel = RmsNorm::contiguous(
-                batch,
-                rows,
-                width,
-                1e-6,
-                RmsNorm::WEIGHT | RmsNorm::MODULATION,
-            );
+            let flags = RmsNorm::WEIGHT | RmsNorm::MODULATION;
+            let kernel = RmsNorm {
+                scale_batch_stride: rows * width,
+                scale_row_stride: width,
+                shift_step_stride: 7,
+                ..RmsNorm::contiguous(batch, rows, width, 1e-6, flags)
+            }
+            .at_step(3);
             let extents = kernel.extents();
             let operand = |i: usize| numbers(extents[i], i as u64);
             let (x, weight, scale, shift) = (operand(0), operand(1), operand(3), operand(4));
@@ -59,8 +60,8 @@ mod tests {
                 let example = index / rows as usize;
                 for (c, v) in row.iter().enumerate() {
                     let normed = f64::from(*v) / root * f64::from(weight[c]);
-                    let at = example * w + c;
-                    expected.push(normed * (1.0 + f64::from(scale[at])) + f64::from(shift[at]));
+                    let factor = 1.0 + f64::from(scale[index * w + c]);
+                    expected.push(normed * factor + f64::from(shift[21 + example * w + c]));
                 }
             }
             assert_close(&y, &expected, 4e-6, "rms_norm");

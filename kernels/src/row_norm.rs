@@ -1,5 +1,6 @@
 //! What layer norm and RMS norm share: parameters, addressing, the affine and modulation stages.
 
+use crate::addressing::distinct_count;
 use crate::rows::Rows;
 use crate::{KernelError, Operand, Operands, Real};
 
@@ -20,14 +21,38 @@ pub(crate) const BIAS: u32 = 2;
 /// Flag: there is a modulation.
 pub(crate) const MODULATION: u32 = 4;
 
+/// The modulation's scales or shifts: one vector a row, an example, a step, or for all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vectors {
+    /// First element at this step; may lie beyond what 32 bits hold, and is then refused by its extent.
+    pub start: usize,
+    /// The vectors from there on.
+    pub rows: Rows,
+}
+
+impl Vectors {
+    fn reach(&self) -> usize {
+        self.start.saturating_add(self.rows.reach())
+    }
+
+    /// Elements that differ from each other.
+    fn count(&self) -> u64 {
+        distinct_count(&[
+            (self.rows.batch, self.rows.batch_stride),
+            (self.rows.rows, self.rows.row_stride),
+            (self.rows.width, 1),
+        ])
+    }
+}
+
 /// A norm's parameters, whichever norm it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowNorm {
     pub kernel: &'static str,
     pub x: Rows,
     pub y: Rows,
-    pub scale: Rows,
-    pub shift: Rows,
+    pub scale: Vectors,
+    pub shift: Vectors,
     pub flags: u32,
     pub epsilon: f32,
 }
@@ -102,15 +127,7 @@ impl RowNorm {
         }
         if self.has(MODULATION) {
             per_element += 2;
-            let vectors = |stride| {
-                if stride == 0 {
-                    1
-                } else {
-                    u64::from(self.x.batch)
-                }
-            };
-            let scales = vectors(self.scale.batch_stride).saturating_mul(width);
-            let shifts = vectors(self.shift.batch_stride).saturating_mul(width);
+            let (scales, shifts) = (self.scale.count(), self.shift.count());
             moved = moved.saturating_add(scales).saturating_add(shifts);
             // 1 + scale, once for each scale.
             once = scales;
@@ -137,6 +154,11 @@ impl RowNorm {
         let scale = operands.float_or_empty(3)?;
         let shift = operands.float_or_empty(4)?;
         let y = operands.float_mut(5)?;
+        let (scale, shift) = if self.has(MODULATION) {
+            (&scale[self.scale.start..], &shift[self.shift.start..])
+        } else {
+            (scale, shift)
+        };
         let epsilon = T::from_f32(self.epsilon);
         self.y.for_each(
             operands.parallel,
@@ -155,8 +177,8 @@ impl RowNorm {
                     out.iter_mut().zip(bias).for_each(|(y, b)| *y += *b);
                 }
                 if self.has(MODULATION) {
-                    let scale = self.scale.row(scale, example, 0);
-                    let shift = self.shift.row(shift, example, 0);
+                    let scale = self.scale.rows.row(scale, example, row);
+                    let shift = self.shift.rows.row(shift, example, row);
                     for ((y, scale), shift) in out.iter_mut().zip(scale).zip(shift) {
                         *y = *y * (T::ONE + *scale) + *shift;
                     }
@@ -195,14 +217,24 @@ macro_rules! row_norm {
             pub y_batch_stride: u32,
             /// Elements between rows of y.
             pub y_row_stride: u32,
-            /// First element of the modulation's scale.
+            /// First element of the modulation's scale at step 0.
             pub scale_offset: u32,
             /// Elements between the scales of successive examples; 0 shares one vector.
             pub scale_batch_stride: u32,
-            /// First element of the modulation's shift.
+            /// Elements between the scales of successive rows of an example; 0 shares one vector.
+            pub scale_row_stride: u32,
+            /// Elements between the scales of successive steps of an orbit.
+            pub scale_step_stride: u32,
+            /// First element of the modulation's shift at step 0.
             pub shift_offset: u32,
             /// Elements between the shifts of successive examples; 0 shares one vector.
             pub shift_batch_stride: u32,
+            /// Elements between the shifts of successive rows of an example; 0 shares one vector.
+            pub shift_row_stride: u32,
+            /// Elements between the shifts of successive steps of an orbit.
+            pub shift_step_stride: u32,
+            /// Step of the orbit; set by [`Kernel::at_step`](crate::Kernel::at_step).
+            pub step: u32,
             #[doc = concat!(
                 "Bit set of [`", stringify!($name), "::WEIGHT`], [`", stringify!($name),
                 "::BIAS`], [`", stringify!($name), "::MODULATION`]."
@@ -217,11 +249,11 @@ macro_rules! row_norm {
             pub const WEIGHT: u32 = $crate::row_norm::WEIGHT;
             /// Flag: there is a bias, `[width]`.
             pub const BIAS: u32 = $crate::row_norm::BIAS;
-            /// Flag: there are a scale and a shift, one vector an example or one for all.
+            /// Flag: there are a scale and a shift, one vector a row, an example or for all.
             pub const MODULATION: u32 = $crate::row_norm::MODULATION;
 
             /// Contiguous x and y, `[batch, rows, width]`; scale and shift, if flagged, contiguous
-            /// `[batch, width]`.
+            /// `[batch, width]`, the same at every step.
             pub fn contiguous(batch: u32, rows: u32, width: u32, epsilon: f32, flags: u32) -> Self {
                 let batch_stride = rows.saturating_mul(width);
                 Self {
@@ -236,28 +268,40 @@ macro_rules! row_norm {
                     y_row_stride: width,
                     scale_offset: 0,
                     scale_batch_stride: width,
+                    scale_row_stride: 0,
+                    scale_step_stride: 0,
                     shift_offset: 0,
                     shift_batch_stride: width,
+                    shift_row_stride: 0,
+                    shift_step_stride: 0,
+                    step: 0,
                     flags,
                     epsilon,
                 }
             }
 
             fn norm(&self) -> $crate::row_norm::RowNorm {
-                let view = |rows, offset, batch_stride, row_stride| $crate::rows::Rows {
+                let view = |offset, batch_stride, row_stride| $crate::rows::Rows {
                     batch: self.batch,
-                    rows,
+                    rows: self.rows,
                     width: self.width,
                     offset,
                     batch_stride,
                     row_stride,
                 };
+                let vectors = |offset: u32, step_stride: u32, rows| {
+                    let moved = (self.step as usize).saturating_mul(step_stride as usize);
+                    let start = moved.saturating_add(offset as usize);
+                    $crate::row_norm::Vectors { start, rows }
+                };
+                let scales = view(0, self.scale_batch_stride, self.scale_row_stride);
+                let shifts = view(0, self.shift_batch_stride, self.shift_row_stride);
                 $crate::row_norm::RowNorm {
                     kernel: $kernel,
-                    x: view(self.rows, self.x_offset, self.x_batch_stride, self.x_row_stride),
-                    y: view(self.rows, self.y_offset, self.y_batch_stride, self.y_row_stride),
-                    scale: view(1, self.scale_offset, self.scale_batch_stride, 0),
-                    shift: view(1, self.shift_offset, self.shift_batch_stride, 0),
+                    x: view(self.x_offset, self.x_batch_stride, self.x_row_stride),
+                    y: view(self.y_offset, self.y_batch_stride, self.y_row_stride),
+                    scale: vectors(self.scale_offset, self.scale_step_stride, scales),
+                    shift: vectors(self.shift_offset, self.shift_step_stride, shifts),
                     flags: self.flags,
                     epsilon: self.epsilon,
                 }
@@ -285,6 +329,10 @@ macro_rules! row_norm {
             fn launch(&self, capabilities: &$crate::Capabilities) -> $crate::Launch {
                 let rows = $crate::element_count(&[self.batch, self.rows]);
                 $crate::lanes::row_launch(rows, capabilities)
+            }
+
+            fn at_step(&self, step: u32) -> Self {
+                Self { step, ..*self }
             }
 
             fn software_iterations(&self) -> u64 {

@@ -17,8 +17,13 @@ struct Params {
     y_row_stride: u32,
     scale_offset: u32,
     scale_batch_stride: u32,
+    scale_row_stride: u32,
+    scale_step_stride: u32,
     shift_offset: u32,
     shift_batch_stride: u32,
+    shift_row_stride: u32,
+    shift_step_stride: u32,
+    step: u32,
     flags: u32,
     epsilon: f32,
 }
@@ -44,7 +49,17 @@ fn first_of_y(example: u32, row: u32) -> u32 {
     return p.y_offset + example * p.y_batch_stride + row * p.y_row_stride;
 }
 
-fn finish(normed: f32, example: u32, column: u32) -> f32 {
+// First elements of the row's scale and shift.
+fn first_of_modulation(example: u32, row: u32) -> vec2<u32> {
+    return vec2<u32>(
+        p.scale_offset + p.step * p.scale_step_stride + example * p.scale_batch_stride
+            + row * p.scale_row_stride,
+        p.shift_offset + p.step * p.shift_step_stride + example * p.shift_batch_stride
+            + row * p.shift_row_stride,
+    );
+}
+
+fn finish(normed: f32, modulation: vec2<u32>, column: u32) -> f32 {
     var value = normed;
     if (p.flags & WEIGHT) != 0u {
         value *= weight[column];
@@ -53,8 +68,7 @@ fn finish(normed: f32, example: u32, column: u32) -> f32 {
         value += bias[column];
     }
     if (p.flags & MODULATION) != 0u {
-        value = value * (1.0 + scale[p.scale_offset + example * p.scale_batch_stride + column])
-            + shift[p.shift_offset + example * p.shift_batch_stride + column];
+        value = value * (1.0 + scale[modulation.x + column]) + shift[modulation.y + column];
     }
     return value;
 }
@@ -72,9 +86,10 @@ fn direct(
     let example = index / p.rows;
     let x_first = first_of_x(example, index % p.rows);
     let y_first = first_of_y(example, index % p.rows);
+    let modulation = first_of_modulation(example, index % p.rows);
     let statistics = statistics_of_row(x_first);
     for (var i = 0u; i < p.width; i += 1u) {
-        y[y_first + i] = finish((x[x_first + i] - statistics.x) * statistics.y, example, i);
+        y[y_first + i] = finish((x[x_first + i] - statistics.x) * statistics.y, modulation, i);
     }
 }
 
@@ -92,10 +107,11 @@ fn lanes(
     let example = row / p.rows;
     let x_first = first_of_x(example, row % p.rows);
     let y_first = first_of_y(example, row % p.rows);
+    let modulation = first_of_modulation(example, row % p.rows);
     let statistics = statistics_of_lanes(x_first, lane, local);
     if is_row {
         for (var i = lane; i < p.width; i += LANES) {
-            y[y_first + i] = finish((x[x_first + i] - statistics.x) * statistics.y, example, i);
+            y[y_first + i] = finish((x[x_first + i] - statistics.x) * statistics.y, modulation, i);
         }
     }
 }
