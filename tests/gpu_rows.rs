@@ -3,12 +3,14 @@
 mod common;
 
 use attractor_kernels::argmax::ArgMax;
+use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::reduce::{Reduce, Reduction};
 use attractor_kernels::rms_norm::RmsNorm;
+use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
-use attractor_kernels::{AnyKernel, Kernel, Launch};
+use attractor_kernels::{Activation, AnyKernel, Kernel, Launch};
 use common::variants::{against_twin, dispatch, launches};
 use common::{Array, gpu, values};
 
@@ -130,6 +132,61 @@ fn sim_norm_of_odd_sizes() {
             &operands,
             4e-6,
         );
+    }
+}
+
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn gated_activations_of_odd_sizes() {
+    let gpu = gpu();
+    for (rows, width) in [(1, 1), (3, 31), (67, 101), (2, 3001)] {
+        for (name, activation) in Activation::ALL {
+            let kernel = GatedActivation {
+                x_offset: 2,
+                x_row_stride: 2 * width + 7,
+                gate_offset: width + 3,
+                out_offset: 1,
+                out_row_stride: width + 2,
+                ..GatedActivation::halves(rows, width, *activation)
+            };
+            let extents = kernel.extents();
+            let mut x: Vec<f32> = values(extents[0], 5).iter().map(|v| 4.0 * v).collect();
+            x[2] = f32::NAN;
+            x[2 + 2 * width as usize + 2] = f32::NAN;
+            let operands = [Array::Float(x), Array::Float(vec![9.0; extents[1]])];
+            let what = format!("{rows}x{width}, {name}");
+            against_twin(&gpu, &what, kernel, &operands, 1e-5);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn rotations_of_odd_sizes() {
+    let gpu = gpu();
+    for (batch, rows, heads, head_dim) in [(1, 1, 1, 2), (2, 5, 3, 14), (3, 7, 2, 66)] {
+        for pairs in [RotaryPairs::INTERLEAVED, RotaryPairs::HALVES] {
+            let width = heads * head_dim;
+            let kernel = Rotary {
+                x_offset: 4,
+                x_batch_stride: width + 1,
+                x_row_stride: batch * (width + 1) + 2,
+                first_position: 3,
+                ..Rotary::contiguous(batch, rows, heads, head_dim, pairs)
+            };
+            let lengths = kernel.extents().into_iter().zip(1..);
+            let operands: Vec<_> = lengths
+                .map(|(n, salt)| Array::Float(values(n, salt)))
+                .collect();
+            let what = format!("{batch}x{rows}x{heads}x{head_dim}, {pairs:?}");
+            against_twin(&gpu, &what, kernel, &operands, 4e-7);
+        }
     }
 }
 

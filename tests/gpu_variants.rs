@@ -13,6 +13,7 @@ use attractor_kernels::conv2d::Conv2d;
 use attractor_kernels::copy::{CopyFloats, CopyWords};
 use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::embedding::Embedding;
+use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
 use attractor_kernels::philox::{Philox, RandomKind};
@@ -22,11 +23,12 @@ use attractor_kernels::remask_bernoulli::RemaskBernoulli;
 use attractor_kernels::rms_norm::RmsNorm;
 use attractor_kernels::roofline_copy::RooflineCopy;
 use attractor_kernels::roofline_fma::RooflineFma;
+use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
 use attractor_kernels::{
-    Access, Activation, AnyKernel, Capabilities, Element, KernelId, SOFTWARE_ITERATIONS,
+    Access, Activation, AnyKernel, Capabilities, Element, Kernel, KernelId, SOFTWARE_ITERATIONS,
 };
 use common::variants::{against_single_twin, dispatch, launches};
 use common::{Array, assert_close, gpu, run, values};
@@ -87,7 +89,14 @@ fn case(id: KernelId) -> AnyKernel {
             ..Embedding::lookup(3, 5, 11, 7)
         }
         .into(),
-        KernelId::LayerNorm => LayerNorm::contiguous(3, 5, 37, 1e-5, 7).into(),
+        KernelId::GatedActivation => GatedActivation::halves(67, 37, Activation::GELU).into(),
+        KernelId::LayerNorm => LayerNorm {
+            scale_row_stride: 37,
+            shift_step_stride: 11,
+            ..LayerNorm::contiguous(3, 5, 37, 1e-5, 7)
+        }
+        .at_step(2)
+        .into(),
         KernelId::MatMul => MatMul {
             activation: Activation::SILU,
             ..MatMul::linear(67, 35, 69)
@@ -104,6 +113,7 @@ fn case(id: KernelId) -> AnyKernel {
         KernelId::RmsNorm => RmsNorm::contiguous(3, 5, 37, 1e-5, 7).into(),
         KernelId::RooflineCopy => RooflineCopy { count: 332 }.into(),
         KernelId::RooflineFma => RooflineFma::new(67, 13).into(),
+        KernelId::Rotary => Rotary::fused(3, 5, 3, 14, RotaryPairs::INTERLEAVED).into(),
         KernelId::SimNorm => SimNorm::contiguous(67, 21, 7).into(),
         KernelId::Softmax => Softmax::contiguous(67, 37).into(),
         KernelId::UnmaskTop => {

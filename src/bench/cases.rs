@@ -12,6 +12,7 @@ use attractor_kernels::conv2d::Conv2d;
 use attractor_kernels::copy::{CopyFloats, CopyWords};
 use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::embedding::Embedding;
+use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
 use attractor_kernels::philox::{Philox, RandomKind};
@@ -21,6 +22,7 @@ use attractor_kernels::remask_bernoulli::RemaskBernoulli;
 use attractor_kernels::rms_norm::RmsNorm;
 use attractor_kernels::roofline_copy::RooflineCopy;
 use attractor_kernels::roofline_fma::RooflineFma;
+use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
@@ -376,6 +378,12 @@ fn arrays(id: KernelId, batch: u32) -> Vec<Case> {
             let kernel = Elementwise::contiguous(Operation::ADD, count);
             Case::new(format!("{count} added"), 1, kernel)
         }
+        KernelId::GatedActivation => {
+            // The decoder of a flow policy: 32 draws a frame, 12 tokens each.
+            let rows = 12 * batch * LENGTH;
+            let kernel = GatedActivation::halves(rows, 2 * WIDTH, Activation::GELU);
+            Case::new(format!("{rows} rows of 256, gelu"), 1, kernel)
+        }
         KernelId::LayerNorm => {
             let flags = LayerNorm::WEIGHT | LayerNorm::BIAS;
             let kernel = LayerNorm::contiguous(batch, POSITIONS, WIDTH, 1e-5, flags);
@@ -396,6 +404,11 @@ fn arrays(id: KernelId, batch: u32) -> Vec<Case> {
         KernelId::RooflineFma => {
             let kernel = RooflineFma::new(8 * batch * LENGTH, 256);
             Case::new(format!("{} chains of 256", 8 * batch * LENGTH), 256, kernel)
+        }
+        KernelId::Rotary => {
+            let kernel = Rotary::fused(batch, POSITIONS, 4, 32, RotaryPairs::INTERLEAVED);
+            let name = format!("{batch} examples, 41 rows, 4 heads of 32, fused");
+            Case::new(name, 1, kernel).weights(&[1, 2])
         }
         KernelId::SimNorm => {
             let kernel = SimNorm::contiguous(batch * LENGTH, 512, 8);
