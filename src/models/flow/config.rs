@@ -195,7 +195,11 @@ impl DecoderConfig {
             }
         }
         // Sines and cosines share the features; rotary pairs share a head.
-        let pairs = if self.rope { 2 * self.heads } else { self.heads };
+        let pairs = if self.rope {
+            2 * self.heads
+        } else {
+            self.heads
+        };
         if !self.dim.is_multiple_of(pairs) || !self.dim.is_multiple_of(2) {
             let kind = if self.rope { "2 heads" } else { "heads" };
             let expected = format!("an even multiple of {kind}, heads = {}", self.heads);
