@@ -1,7 +1,9 @@
 //! A map iterated: the step loop recorded on the device, with no read-back inside.
 
+mod pool;
 mod streams;
 
+pub use pool::OrbitPool;
 pub use streams::Stream;
 
 use crate::device::DeviceKind;

@@ -302,7 +302,7 @@ impl Chunk<'_> {
 fn read_trace(compiled: &Compiled, orbit: &Orbit) -> Result<Trace, GraphError> {
     let mut trace = Trace::new();
     for (name, id) in &compiled.step.histories {
-        let tensor = compiled.plan.graph().tensor(*id);
+        let tensor = compiled.pool.plan().graph().tensor(*id);
         let values = match tensor.element {
             Element::Float => orbit.execution.read_f64(*id)?,
             Element::Word => orbit

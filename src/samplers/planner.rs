@@ -10,8 +10,9 @@ use crate::device::{Device, DeviceError};
 use crate::formats::ArrayMap;
 use crate::graph::{Graph, GraphError, Plan, TensorId};
 use crate::models::remdm::{DenoiserConfig, DenoiserWeights, Rows, TimeAddressing, build};
+use crate::orbit::OrbitPool;
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A trained planner on a device.
@@ -108,13 +109,13 @@ impl Planner {
             })
             .collect();
         // Made before the first launch, so that the peak does not depend on how threads meet.
-        compiled.reserve(self.at_once(&compiled, count))?;
+        compiled.pool.reserve(self.at_once(&compiled, count))?;
         let side_by_side = self.device.gpu().is_none() && parts.len() > 1;
         let run = |part: &Chunk<'_>| {
-            let mut orbit = compiled.borrow()?;
+            let mut orbit = compiled.pool.borrow()?;
             orbit.execution.parallel = !side_by_side;
             let outcome = part.run(&compiled, &mut orbit);
-            compiled.give_back(orbit);
+            compiled.pool.give_back(orbit);
             outcome
         };
         let finished: Result<Vec<_>, PlannerError> = if side_by_side {
@@ -126,7 +127,7 @@ impl Planner {
             chunks: parts.len(),
             chunk,
             steps,
-            working_bytes: compiled.working_bytes(),
+            working_bytes: compiled.pool.working_bytes(),
             ..PlannerReport::default()
         };
         let mut plans = chunks::gather(finished?, request, &self.config, &mut report)?;
@@ -150,7 +151,7 @@ impl Planner {
             replay: false,
             record: false,
         };
-        Ok(self.compiled(settings, options, batch)?.plan.clone())
+        Ok(self.compiled(settings, options, batch)?.pool.plan().clone())
     }
 
     /// Bytes of working memory that planning for `count` observations will hold at its peak.
@@ -190,8 +191,12 @@ impl Planner {
             record: false,
         };
         let compiled = self.fitting(settings, options, count)?;
-        let held = self.at_once(&compiled, count).max(compiled.idle());
-        Ok(compiled.plan.working_bytes().saturating_mul(held as u64))
+        let held = self.at_once(&compiled, count).max(compiled.pool.idle());
+        Ok(compiled
+            .pool
+            .plan()
+            .working_bytes()
+            .saturating_mul(held as u64))
     }
 
     /// Runs of a batch of `count` that are carried out side by side.
@@ -274,11 +279,10 @@ impl Planner {
         let step = builder.finish(network.logits);
         keep(&mut graph, network.goal);
         let compiled = Arc::new(Compiled {
-            plan: Plan::compile(graph, &self.device)?,
+            pool: OrbitPool::new(Plan::compile(graph, &self.device)?),
             network,
             step,
             shape,
-            orbits: Mutex::default(),
         });
         if self.compiled.len() >= PLANS_KEPT {
             self.compiled.remove(0);

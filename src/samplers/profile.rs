@@ -53,14 +53,14 @@ impl Planner {
             size: chunk,
             steps: tables.steps_needed(settings, self.config.seq_len),
         };
-        let mut orbit = compiled.borrow()?;
+        let mut orbit = compiled.pool.borrow()?;
         orbit.execution.parallel = runs == 1;
         let launches = orbit.launches(part.steps);
         part.write(&compiled, &mut orbit)?;
         let seconds = orbit.profile(part.steps, &part.moment());
-        compiled.give_back(orbit);
+        compiled.pool.give_back(orbit);
         Ok(RunProfile {
-            plan: compiled.plan.clone(),
+            plan: compiled.pool.plan().clone(),
             chunk,
             runs,
             at_once,
