@@ -6,3 +6,6 @@ mod weights;
 
 pub use config::{DecoderConfig, DecoderConfigError, TimeDirection, decoder_arrays};
 pub use weights::{BlockWeights, DecoderWeights, NormWeights, TimeWeights};
+pub mod actions;
+pub mod knots;
+pub mod normal;
