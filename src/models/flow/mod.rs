@@ -12,3 +12,6 @@ pub use config::{DecoderConfig, DecoderConfigError, TimeDirection, decoder_array
 pub use decoder::{VelocityDecoder, time_features};
 pub use regression::{RegressionTensors, regression};
 pub use weights::{BlockWeights, DecoderWeights, NormWeights, TimeWeights};
+pub mod actions;
+pub mod knots;
+pub mod normal;
