@@ -28,6 +28,15 @@ pub struct OrbitReport {
     pub total: Duration,
 }
 
+impl std::ops::AddAssign for OrbitReport {
+    fn add_assign(&mut self, other: Self) {
+        self.dispatches += other.dispatches;
+        self.submissions += other.submissions;
+        self.host += other.host;
+        self.total += other.total;
+    }
+}
+
 /// An execution of a plan over a known number of steps.
 #[derive(Debug)]
 pub struct Orbit {
@@ -50,19 +59,21 @@ impl Orbit {
 
     /// The launches of an orbit of `steps` steps, as (node, step), in order.
     pub fn launches(&self, steps: u32) -> Vec<(usize, u32)> {
-        let of = |phase: Phase| {
-            let nodes = self.plan.graph().nodes().iter().enumerate();
-            nodes
-                .filter(move |(_, node)| node.phase == phase)
-                .map(|(index, _)| index)
-        };
-        let mut launches: Vec<_> = of(Phase::Once).map(|node| (node, 0)).collect();
+        let mut launches: Vec<_> = self.of(Phase::Once).map(|node| (node, 0)).collect();
         for step in 0..steps {
-            launches.extend(of(Phase::Step).map(|node| (node, step)));
+            launches.extend(self.of(Phase::Step).map(|node| (node, step)));
         }
         let last = steps.saturating_sub(1);
-        launches.extend(of(Phase::Final).map(|node| (node, last)));
+        launches.extend(self.of(Phase::Final).map(|node| (node, last)));
         launches
+    }
+
+    /// The nodes of a phase, in order.
+    fn of(&self, phase: Phase) -> impl Iterator<Item = usize> {
+        let nodes = self.plan.graph().nodes().iter().enumerate();
+        nodes
+            .filter(move |(_, node)| node.phase == phase)
+            .map(|(index, _)| index)
     }
 
     /// Runs the whole orbit and waits for it.
@@ -70,15 +81,53 @@ impl Orbit {
     /// # Errors
     /// [`GraphError`] from a twin or the device.
     pub fn run(&mut self, steps: u32, moment: &Moment) -> Result<OrbitReport, GraphError> {
-        let start = Instant::now();
         let launches = self.launches(steps);
+        self.carry_out(&launches, moment)
+    }
+
+    /// Runs steps until `done` says so, which is asked after every `every` of them, or until there have
+    /// been `most`: for maps whose number of steps is only known on the way. Gives the steps taken.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin, the device or `done`.
+    pub fn run_until(
+        &mut self,
+        (most, every): (u32, u32),
+        moment: &Moment,
+        mut done: impl FnMut(&Execution) -> Result<bool, GraphError>,
+    ) -> Result<(u32, OrbitReport), GraphError> {
+        let once: Vec<_> = self.of(Phase::Once).map(|node| (node, 0)).collect();
+        let mut report = self.carry_out(&once, moment)?;
+        let mut step = 0;
+        while step < most && !done(&self.execution)? {
+            let end = step.saturating_add(every.max(1)).min(most);
+            let steps = (step..end).flat_map(|step| self.of(Phase::Step).map(move |n| (n, step)));
+            let launches: Vec<_> = steps.collect();
+            report += self.carry_out(&launches, moment)?;
+            step = end;
+        }
+        let last = step.saturating_sub(1);
+        let finish: Vec<_> = self.of(Phase::Final).map(|node| (node, last)).collect();
+        report += self.carry_out(&finish, moment)?;
+        Ok((step, report))
+    }
+
+    fn carry_out(
+        &mut self,
+        launches: &[(usize, u32)],
+        moment: &Moment,
+    ) -> Result<OrbitReport, GraphError> {
+        let start = Instant::now();
+        if launches.is_empty() {
+            return Ok(OrbitReport::default());
+        }
         // All of it before any of it is submitted.
-        self.execution.check(&launches)?;
+        self.execution.check(launches)?;
         let mut report = OrbitReport {
             dispatches: launches.len() as u64,
             ..OrbitReport::default()
         };
-        for part in self.split(&launches) {
+        for part in self.split(launches) {
             self.execution.submit(part, moment)?;
             report.submissions += 1;
         }
