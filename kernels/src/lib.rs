@@ -11,6 +11,7 @@
 
 mod activations;
 mod addressing;
+mod combination;
 mod error;
 mod kernel;
 mod lanes;
@@ -44,6 +45,7 @@ pub mod remask_bernoulli;
 pub mod rms_norm;
 pub mod roofline_copy;
 pub mod roofline_fma;
+pub mod runge_kutta;
 pub mod sim_norm;
 pub mod softmax;
 pub mod unmask_top;

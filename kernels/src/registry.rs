@@ -149,6 +149,7 @@ registry! {
     RmsNorm = crate::rms_norm::RmsNorm,
     RooflineCopy = crate::roofline_copy::RooflineCopy,
     RooflineFma = crate::roofline_fma::RooflineFma,
+    RungeKutta = crate::runge_kutta::RungeKutta,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
     UnmaskTop = crate::unmask_top::UnmaskTop,
