@@ -24,6 +24,7 @@ use attractor_kernels::rms_norm::RmsNorm;
 use attractor_kernels::roofline_copy::RooflineCopy;
 use attractor_kernels::roofline_fma::RooflineFma;
 use attractor_kernels::rotary::{Rotary, RotaryPairs};
+use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
@@ -114,6 +115,9 @@ fn case(id: KernelId) -> AnyKernel {
         KernelId::RooflineCopy => RooflineCopy { count: 332 }.into(),
         KernelId::RooflineFma => RooflineFma::new(67, 13).into(),
         KernelId::Rotary => Rotary::fused(3, 5, 3, 14, RotaryPairs::INTERLEAVED).into(),
+        KernelId::RungeKutta => RungeKutta::combination(67, 5, DORMAND_PRINCE.weights, 3)
+            .per_row()
+            .into(),
         KernelId::SimNorm => SimNorm::contiguous(67, 21, 7).into(),
         KernelId::Softmax => Softmax::contiguous(67, 37).into(),
         KernelId::UnmaskTop => {

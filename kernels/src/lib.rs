@@ -11,6 +11,7 @@
 
 mod activations;
 mod addressing;
+mod combination;
 mod error;
 mod kernel;
 mod lanes;
@@ -46,6 +47,7 @@ pub mod rms_norm;
 pub mod roofline_copy;
 pub mod roofline_fma;
 pub mod rotary;
+pub mod runge_kutta;
 pub mod sim_norm;
 pub mod softmax;
 pub mod unmask_top;

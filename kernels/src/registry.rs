@@ -151,6 +151,7 @@ registry! {
     RooflineCopy = crate::roofline_copy::RooflineCopy,
     RooflineFma = crate::roofline_fma::RooflineFma,
     Rotary = crate::rotary::Rotary,
+    RungeKutta = crate::runge_kutta::RungeKutta,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
     UnmaskTop = crate::unmask_top::UnmaskTop,

@@ -5,6 +5,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/activations.wgsl"),
     ),
     (
+        "combination",
+        include_str!("../../shaders/common/combination.wgsl"),
+    ),
+    (
         "fixed_point",
         include_str!("../../shaders/common/fixed_point.wgsl"),
     ),

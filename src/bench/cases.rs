@@ -23,6 +23,7 @@ use attractor_kernels::rms_norm::RmsNorm;
 use attractor_kernels::roofline_copy::RooflineCopy;
 use attractor_kernels::roofline_fma::RooflineFma;
 use attractor_kernels::rotary::{Rotary, RotaryPairs};
+use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
@@ -184,6 +185,7 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         | KernelId::PhysicsOverride
         | KernelId::RemaskBernoulli
         | KernelId::UnmaskTop => sampling(id, batch),
+        KernelId::RungeKutta => solving(id, batch),
         _ => arrays(id, batch),
     }
 }
@@ -347,6 +349,25 @@ fn pairs(rows: u32) -> Vec<f32> {
     (0..rows as usize)
         .flat_map(|row| [unit(row, 11), unit(row, 12) * low])
         .collect()
+}
+
+/// Numbers of an action chunk of a flow-matching policy: six steps of two channels.
+const CHUNK: u32 = 12;
+
+/// The kernels of ODE solvers, on 32 chunks an example.
+fn solving(id: KernelId, batch: u32) -> Vec<Case> {
+    let rows = 32 * batch;
+    match id {
+        KernelId::RungeKutta => {
+            let kernel = RungeKutta::combination(rows, CHUNK, DORMAND_PRINCE.weights, 32);
+            vec![Case::new(
+                format!("{rows} rows of 12, 5 of 7 stages"),
+                7,
+                kernel,
+            )]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The kernels that work on rows or on plain arrays.
