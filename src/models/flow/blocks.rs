@@ -10,7 +10,7 @@ use attractor_kernels::attention::Attention;
 use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
-use attractor_kernels::rotary::Rotary;
+use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::softmax::Softmax;
 use std::sync::Arc;
 
@@ -317,18 +317,9 @@ impl Blocks<'_> {
         let affine = weights.self_in.constants(graph);
         graph.linear(phase, &format!("{name}.self_in"), normed, affine, qkv);
         if rope {
-            // Queries and keys are neighbours: as one tensor of twice the heads.
-            let kernel = Rotary {
-                batch_stride: qkv.batch_stride(),
-                row_stride: size(3 * dim),
-                ..Rotary::contiguous(
-                    size(rows),
-                    size(horizon),
-                    size(2 * heads),
-                    size(dim / heads),
-                    Rotary::INTERLEAVED,
-                )
-            };
+            let (rows, slots) = (size(rows), size(horizon));
+            let (heads, width) = (size(heads), size(dim / heads));
+            let kernel = Rotary::fused(rows, slots, heads, width, RotaryPairs::INTERLEAVED);
             let (cosine, sine) = self.rotary_tables(graph);
             let operands = [Some(qkv.tensor), Some(cosine), Some(sine)];
             graph.push(phase, format!("{name}.rotary"), kernel, &operands);

@@ -216,7 +216,7 @@ impl<'a> VelocityDecoder<'a> {
         });
         let mut kernel = TimeFeatures::new(size(rows), size(d));
         if step_size.is_some() {
-            kernel = kernel.with_stage(node.0, node.1);
+            kernel = kernel.at_stage(node);
         }
         if self.blocks.config.time_direction == TimeDirection::NoiseAtOne {
             kernel = kernel.reversed();
@@ -319,7 +319,7 @@ pub fn time_features(config: &DecoderConfig, times: &[f64]) -> Vec<f32> {
     };
     times
         .iter()
-        .flat_map(|&t| flow_time_features(asked(t), config.dim))
+        .flat_map(|&t| flow_time_features(asked(t), size(config.dim)))
         .map(|feature| feature as f32)
         .collect()
 }

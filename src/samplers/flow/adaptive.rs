@@ -46,6 +46,8 @@ pub struct AdaptiveTensors {
     pub step_size: TensorId,
     /// Accepted steps, rejected steps, state of the row (see [`AdaptiveStep`]), `[rows, 4]`.
     pub status: TensorId,
+    /// Velocities `[7, rows, width]`, kept between attempts.
+    pub velocities: TensorId,
 }
 
 /// Builds one attempt of a step over `field` into `graph`; an orbit repeats it until all rows are done.
@@ -123,5 +125,6 @@ pub fn solve_adaptively(
         time,
         step_size,
         status,
+        velocities,
     }
 }

@@ -1,1 +1,18 @@
 //! Drawing action chunks from a velocity field: ODE solvers as orbits.
+
+mod adaptive;
+mod error;
+mod forward;
+mod noise;
+mod request;
+mod run;
+mod sampler;
+mod solver;
+
+pub use adaptive::{AdaptiveSettings, AdaptiveTensors, solve_adaptively};
+pub use error::FlowError;
+pub use forward::{RegressionHead, VelocityRequest};
+pub use noise::fill_noise;
+pub use request::{FlowDraws, FlowReport, FlowRequest, Noise, Solver};
+pub use sampler::FlowSampler;
+pub use solver::{Method, SolverTensors, solve};

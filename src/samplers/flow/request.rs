@@ -221,8 +221,8 @@ pub struct FlowReport {
 pub struct FlowDraws {
     /// `[frames, draws, H, A]`, model space.
     pub values: Vec<f32>,
-    /// The same in double precision where the device computes in it.
-    pub values_f64: Option<Vec<f64>>,
+    /// The same in double precision, for devices that compute in it.
+    pub values_f64: Vec<f64>,
     /// Every state `[frames * draws, steps + 1, H, A]`, where recorded.
     pub trajectories: Option<Vec<f64>>,
     /// What it took.
