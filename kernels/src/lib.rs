@@ -48,6 +48,7 @@ pub mod roofline_fma;
 pub mod runge_kutta;
 pub mod sim_norm;
 pub mod softmax;
+pub mod time_features;
 pub mod unmask_top;
 
 pub use activations::Activation;
