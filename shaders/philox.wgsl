@@ -5,10 +5,11 @@
 // invocation makes the four floats of one block; workgroups of 64, no workgroup memory.
 //
 // Numeric contract: the uniform kinds are the same bits on every device. Normals are Box-Muller
-// through the polynomials below, not the built-in log, sin and cos, whose error WGSL hardly bounds:
-// within 1e-6 (1 + |x|) of the exact transform of the same bits.
+// through the polynomials of common/elementary.wgsl, not the built-in log, sin and cos, whose error WGSL
+// hardly bounds: within 1e-6 (1 + |x|) of the exact transform of the same bits.
 //#import linear_index
 //#import philox
+//#import elementary
 
 struct Params {
     rows: u32,
@@ -30,60 +31,6 @@ var<immediate> p: Params;
 
 const INVERSE_24: f32 = 5.9604644775390625e-8; // 2^-24
 const INVERSE_48: f32 = 3.552713678800501e-15; // 2^-48
-
-// Natural logarithm over (0, 1]: mantissa in [sqrt(1/2), sqrt(2)), then the degree-8 minimax
-// polynomial of the Cephes library (Moshier, 1989); ln 2 is split in two.
-fn logarithm(x: f32) -> f32 {
-    let bits = bitcast<u32>(x);
-    var exponent = i32(bits >> 23u) - 126;
-    var m = bitcast<f32>((bits & 0x7fffffu) | 0x3f000000u);
-    if m < 0.70710678 {
-        exponent -= 1;
-        m += m;
-    }
-    m -= 1.0;
-    let z = m * m;
-    var y = 7.0376836292e-2;
-    y = fma(y, m, -1.1514610310e-1);
-    y = fma(y, m, 1.1676998740e-1);
-    y = fma(y, m, -1.2420140846e-1);
-    y = fma(y, m, 1.4249322787e-1);
-    y = fma(y, m, -1.6668057665e-1);
-    y = fma(y, m, 2.0000714765e-1);
-    y = fma(y, m, -2.4999993993e-1);
-    y = fma(y, m, 3.3333331174e-1);
-    let e = f32(exponent);
-    y = fma(e, -2.12194440e-4, y * m * z);
-    y = fma(z, -0.5, y);
-    return fma(e, 0.693359375, m + y);
-}
-
-// (cos, sin) of 2 pi u for u in [0, 1): the nearest quarter turn is taken off exactly.
-fn turn(u: f32) -> vec2<f32> {
-    let quarter = floor(fma(u, 4.0, 0.5));
-    let angle = fma(quarter, -0.25, u) * 6.2831853072;
-    let z = angle * angle;
-    var s = fma(z, -1.9515295891e-4, 8.3321608736e-3);
-    s = fma(s, z, -1.6666654611e-1);
-    s = fma(s * z, angle, angle);
-    var c = fma(z, 2.443315711809948e-5, -1.388731625493765e-3);
-    c = fma(c, z, 4.166664568298827e-2);
-    c = fma(c * z, z, fma(z, -0.5, 1.0));
-    switch u32(quarter) & 3u {
-        case 1u: {
-            return vec2<f32>(-s, c);
-        }
-        case 2u: {
-            return vec2<f32>(-c, -s);
-        }
-        case 3u: {
-            return vec2<f32>(s, -c);
-        }
-        default: {
-            return vec2<f32>(c, s);
-        }
-    }
-}
 
 // Two independent normals from two words (Box, Muller 1958); the radius takes a uniform of (0, 1].
 fn normals(a: u32, b: u32) -> vec2<f32> {

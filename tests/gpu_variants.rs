@@ -27,6 +27,7 @@ use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
+use attractor_kernels::time_features::TimeFeatures;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
 use attractor_kernels::{
     Access, Activation, AnyKernel, Capabilities, Element, Kernel, KernelId, SOFTWARE_ITERATIONS,
@@ -120,6 +121,7 @@ fn case(id: KernelId) -> AnyKernel {
             .into(),
         KernelId::SimNorm => SimNorm::contiguous(67, 21, 7).into(),
         KernelId::Softmax => Softmax::contiguous(67, 37).into(),
+        KernelId::TimeFeatures => TimeFeatures::new(67, 10).at_stage((8, 9)).into(),
         KernelId::UnmaskTop => {
             let kernel = UnmaskTop::greedy(5, 67, 3, 1).with_remasking(RemaskStrategy::CONFIDENCE);
             let extra = UnmaskTop::LOCKED | UnmaskTop::DECISION | UnmaskTop::REMASK_PROBABILITY;

@@ -50,6 +50,7 @@ pub mod rotary;
 pub mod runge_kutta;
 pub mod sim_norm;
 pub mod softmax;
+pub mod time_features;
 pub mod unmask_top;
 
 pub use activations::Activation;

@@ -154,5 +154,6 @@ registry! {
     RungeKutta = crate::runge_kutta::RungeKutta,
     SimNorm = crate::sim_norm::SimNorm,
     Softmax = crate::softmax::Softmax,
+    TimeFeatures = crate::time_features::TimeFeatures,
     UnmaskTop = crate::unmask_top::UnmaskTop,
 }

@@ -9,6 +9,10 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/combination.wgsl"),
     ),
     (
+        "elementary",
+        include_str!("../../shaders/common/elementary.wgsl"),
+    ),
+    (
         "fixed_point",
         include_str!("../../shaders/common/fixed_point.wgsl"),
     ),
@@ -16,6 +20,10 @@ const COMMON: &[(&str, &str)] = &[
     (
         "linear_index",
         include_str!("../../shaders/common/linear_index.wgsl"),
+    ),
+    (
+        "multiply_wide",
+        include_str!("../../shaders/common/multiply_wide.wgsl"),
     ),
     ("philox", include_str!("../../shaders/common/philox.wgsl")),
     (

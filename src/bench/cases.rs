@@ -26,6 +26,7 @@ use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
+use attractor_kernels::time_features::TimeFeatures;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
 use attractor_kernels::{Access, Activation, AnyKernel, Element, KernelId};
 
@@ -44,6 +45,8 @@ pub enum Fill {
     Psi(u32),
     /// Exactly these numbers.
     Exactly(Vec<f32>),
+    /// Exactly these words.
+    Words(Vec<u32>),
 }
 
 impl Fill {
@@ -51,6 +54,7 @@ impl Fill {
         match self {
             Self::Below(bound) => mixed(index, salt) % (*bound).max(1),
             Self::HalfMasked(mask) => held(index, *mask),
+            Self::Words(words) => words.get(index).copied().unwrap_or(0),
             _ => 0,
         }
     }
@@ -185,7 +189,7 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         | KernelId::PhysicsOverride
         | KernelId::RemaskBernoulli
         | KernelId::UnmaskTop => sampling(id, batch),
-        KernelId::RungeKutta => solving(id, batch),
+        KernelId::RungeKutta | KernelId::TimeFeatures => solving(id, batch),
         _ => arrays(id, batch),
     }
 }

@@ -1,3 +1,7 @@
-//! Losses of the masked-diffusion planner, with their gradients.
+//! Losses, metrics and statistics of training.
 
+pub mod flow_losses;
+pub mod flow_time;
+pub mod label_smoothing;
 pub mod losses;
+pub mod ranker_loss;
