@@ -39,7 +39,11 @@ impl VelocityRequest<'_> {
         }
         let width = config.tokens * config.cond_dim;
         for (what, expected, found) in [
-            ("conditions", self.frames.saturating_mul(width), self.conditions.len()),
+            (
+                "conditions",
+                self.frames.saturating_mul(width),
+                self.conditions.len(),
+            ),
             ("states", rows.saturating_mul(config.chunk()), self.x.len()),
             ("times", rows, self.times.len()),
         ] {
@@ -74,7 +78,13 @@ impl FlowSampler {
         let config = self.config();
         let (chunk, width) = (config.chunk(), config.tokens * config.cond_dim);
         let part = request.draws.min(RUN_ROWS);
-        let single = self.single(FlowBatch { frames: 1, draws: part }, false)?;
+        let single = self.single(
+            FlowBatch {
+                frames: 1,
+                draws: part,
+            },
+            false,
+        )?;
         let mut orbit = Orbit::new(&single.plan)?;
         let mut velocities = Vec::with_capacity(request.x.len());
         for frame in 0..request.frames {

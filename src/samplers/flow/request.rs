@@ -137,7 +137,10 @@ impl FlowRequest<'_> {
         if self.conditions.len() != expected {
             return Err(refuse(
                 "conditions",
-                format!("{} frames of {tokens} tokens of {width}: {expected} numbers", self.frames),
+                format!(
+                    "{} frames of {tokens} tokens of {width}: {expected} numbers",
+                    self.frames
+                ),
                 format!("{} numbers", self.conditions.len()),
             ));
         }
@@ -147,12 +150,19 @@ impl FlowRequest<'_> {
             return Err(refuse(
                 "conditions",
                 "finite numbers",
-                format!("{} at frame {frame}, token {token}, column {column}", self.conditions[place]),
+                format!(
+                    "{} at frame {frame}, token {token}, column {column}",
+                    self.conditions[place]
+                ),
             ));
         }
         self.check_noise(config)?;
         if self.record && matches!(self.solver, Solver::Adaptive(_)) {
-            return Err(refuse("record", "a solver with equal steps", "the adaptive one"));
+            return Err(refuse(
+                "record",
+                "a solver with equal steps",
+                "the adaptive one",
+            ));
         }
         Ok(())
     }
@@ -174,7 +184,10 @@ impl FlowRequest<'_> {
                 if values.len() != expected {
                     return Err(refuse(
                         "noise",
-                        format!("{} rows of {h} slots of {a} channels: {expected} numbers", self.rows()),
+                        format!(
+                            "{} rows of {h} slots of {a} channels: {expected} numbers",
+                            self.rows()
+                        ),
                         format!("{} numbers", values.len()),
                     ));
                 }

@@ -7,7 +7,12 @@ use super::request::{FlowRequest, Noise, Solver};
 use crate::graph::{Execution, GraphError, Moment, TensorId};
 use crate::models::flow::{DecoderConfig, FlowBatch, time_features};
 use crate::orbit::{Orbit, OrbitReport};
-use attractor_kernels::adaptive_step::RowState;
+struct RowState;
+impl RowState {
+    const RUNNING: u32 = 0;
+    const DONE: u32 = 1;
+    const FAILED: u32 = 2;
+}
 
 /// Tensors of a compiled sampler.
 #[derive(Debug, Clone, Copy)]
@@ -85,9 +90,7 @@ impl Run<'_> {
             (Solver::Adaptive(settings), Some(adaptive)) => {
                 self.adapt(&settings, &adaptive, orbit, &moment)?
             }
-            (Solver::Fixed { steps, .. }, _) => {
-                (orbit.run(steps as u32, &moment)?, Vec::new())
-            }
+            (Solver::Fixed { steps, .. }, _) => (orbit.run(steps as u32, &moment)?, Vec::new()),
             (Solver::Adaptive(_), None) => (OrbitReport::default(), Vec::new()),
         };
         let execution = &orbit.execution;

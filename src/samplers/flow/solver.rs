@@ -66,7 +66,10 @@ impl Method {
             let rows = tableau.stages.iter().skip(stage + 1);
             let result = std::iter::once(&tableau.weights);
             let mut lines = result.chain(rows);
-            lines.any(|line| line.get(stage).is_some_and(|&(numerator, _)| numerator != 0))
+            lines.any(|line| {
+                line.get(stage)
+                    .is_some_and(|&(numerator, _)| numerator != 0)
+            })
         };
         let last = (0..tableau.nodes.len()).rev().find(|&stage| needed(stage));
         last.map_or(0, |stage| stage + 1)
@@ -84,7 +87,9 @@ impl Method {
         let mut times: Vec<f64> = (0..steps)
             .flat_map(|i| {
                 let start = i as f64;
-                nodes.iter().map(move |&node| (start + real_ratio(node)) * step)
+                nodes
+                    .iter()
+                    .map(move |&node| (start + real_ratio(node)) * step)
             })
             .collect();
         if ends {
