@@ -228,7 +228,6 @@ fn long_loops() -> Vec<fn(u32) -> AnyKernel> {
             }
             .into()
         },
-        |width| AdaptiveStep::dormand_prince(1, width, 0.01, 0.01).into(),
         |width| LayerNorm::contiguous(1, 2, width, 1e-5, 0).into(),
         |width| RmsNorm::contiguous(1, 2, width, 1e-5, 0).into(),
         |width| Softmax::contiguous(2, width).into(),
