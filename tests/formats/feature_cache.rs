@@ -8,6 +8,9 @@ use attractor::formats::feature_cache::{
 use attractor::formats::{Array, ArrayData, ArrayMap, DType, Limits, safetensors};
 use half::f16;
 
+use crate::mutation::mutate;
+use crate::support::XorShift;
+
 const ANYTHING: CacheExpectation = CacheExpectation {
     model_artifact: None,
     condition_tokens: None,
@@ -255,6 +258,36 @@ fn shapes_and_types_must_agree() {
     for name in ["cond", "target_actions", "frame_idx", "input_id"] {
         assert_words(&complaint(&with(name, None)), &[name, "found none"]);
     }
+}
+
+#[test]
+fn damaged_caches_are_refused_or_whole() {
+    let map = with("", None);
+    let seed = safetensors::to_bytes(&map).unwrap();
+    let mut random = XorShift(0x5eed_cafe);
+    let (mut loaded, mut refused) = (0, 0);
+    for _ in 0..40_000 {
+        let bytes = mutate(&mut random, &seed, &seed);
+        match FeatureCache::parse(map.file(), &bytes, &Limits::default(), &ANYTHING) {
+            Ok(cache) => {
+                loaded += 1;
+                let rows = cache.rows();
+                assert_eq!(cache.rows_finite().len(), rows);
+                let known = |row| {
+                    cache.condition(row).is_some()
+                        && cache.target(row).is_some()
+                        && cache.frame(row).is_some()
+                };
+                assert!((0..rows).all(known) && !known(rows));
+            }
+            Err(error) => {
+                refused += 1;
+                assert_eq!(error.to_string().lines().count(), 1, "{error}");
+            }
+        }
+    }
+    // Damage to the numbers loads, damage to the header does not.
+    assert!(loaded > 1000 && refused > 1000, "{loaded} {refused}");
 }
 
 #[test]
