@@ -1,1 +1,3 @@
 //! Drawing action chunks from a velocity field: ODE solvers as orbits.
+
+pub mod ranking;
