@@ -80,7 +80,7 @@ fn panel_of_the_reference() {
 
     let mut compared = 0;
     compare("", &found, &golden["expected"], &mut compared);
-    assert_eq!(compared, 126);
+    assert_eq!(compared, 119);
     assert_eq!(panel.drives.len(), 1);
     assert_eq!(panel.drives[0].decomposition_all, panel.decomposition_all);
     assert_eq!(panel.drives[0].spike_frames, 110);
