@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{config, noise, tensors};
 
 /// Relative; the numbers of the reference differ by the order of their sums alone.
-const TOLERANCE: f64 = 1e-12;
+const TOLERANCE: f64 = 1e-14;
 
 /// Every number below `expected` against the one in the same place, counting them.
 fn compare(place: &str, found: &Value, expected: &Value, compared: &mut usize) {

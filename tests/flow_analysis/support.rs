@@ -13,7 +13,7 @@ fn path(name: &str) -> PathBuf {
 
 /// Configuration of a golden.
 pub fn config(case: &str) -> Value {
-    let text = std::fs::read_to_string(path("index.json")).unwrap();
+    let text = std::fs::read_to_string(path("analysis.json")).unwrap();
     let index: Value = serde_json::from_str(&text).unwrap();
     index[case]["config"].clone()
 }

@@ -29,7 +29,8 @@ pub enum ModeTest {
 }
 
 impl ModeTest {
-    fn taken(self, mean: f64) -> bool {
+    /// Whether a chunk with this mean takes the mode.
+    pub fn taken(self, mean: f64) -> bool {
         match self {
             Self::AbsoluteAbove(threshold) => mean.abs() > threshold,
             Self::Above(threshold) => mean > threshold,

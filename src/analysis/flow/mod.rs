@@ -6,6 +6,7 @@
 
 mod calibration;
 mod draws;
+mod driving;
 mod panel;
 mod ranking;
 mod readouts;
@@ -15,6 +16,7 @@ mod statistics;
 
 pub use calibration::{Calibration, CalibrationRow, Mark, ModeTest, calibrate};
 pub use draws::{Chunks, Draws, FlowDataError, FrameDraws};
+pub use driving::{DrivingHistory, decision_marks, decision_test, waypoints};
 pub use panel::{
     BySubset, Census, ChannelTable, ChunkCorrelation, Decomposition, DriveRow, Fan, FanSubsets,
     Maneuver, MaskedError, Panel, PanelConfig, PanelInput, SteeringSeries, VarianceTax, evaluate,
