@@ -2,10 +2,11 @@
 
 mod common;
 
+use attractor_kernels::adaptive_step::AdaptiveStep;
 use attractor_kernels::runge_kutta::{RungeKutta, TABLEAUS};
 use attractor_kernels::time_features::{TimeFeatures, flow_time_features};
-use attractor_kernels::{AnyKernel, Kernel};
-use common::variants::{against_twin, dispatch, launches};
+use attractor_kernels::{AnyKernel, Kernel, SOFTWARE_ITERATIONS};
+use common::variants::{against_single_twin, against_twin, dispatch, launches};
 use common::{Array, gpu, values};
 
 /// Floats of an operand, none if the kernel asks for none.
@@ -116,5 +117,54 @@ fn time_features_are_exact_to_a_millionth() {
                 }
             }
         }
+    }
+}
+
+/// One attempt of rows of which some are done or failed, some meet what is not finite, and the others
+/// have errors from zero to far beyond the tolerance.
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn steps_are_controlled_as_by_the_twin() {
+    let gpu = gpu();
+    // The last one has the longest loops that software adapters carry through.
+    for (rows, width) in [(1, 1), (67, 7), (130, 33), (2, 32_766)] {
+        let kernel = AdaptiveStep::dormand_prince(rows, width, 0.02, 0.01);
+        assert!(kernel.software_iterations() <= SOFTWARE_ITERATIONS);
+        let kernel = AdaptiveStep {
+            stage_stride: kernel.stage_stride + 3,
+            minimum_step: 0.02,
+            ..kernel
+        };
+        let extents = kernel.extents();
+        let (mut candidate, mut k) = (values(extents[1], 2), values(extents[2], 3));
+        for stage in 0..7 {
+            let first = stage * kernel.stage_stride as usize;
+            let stage = &mut k[first..first + extents[0]];
+            for (row, velocity) in stage.chunks_mut(width as usize).enumerate() {
+                let scale = [1.0, 0.0, 1e-8, 0.3, 3.0, 1e3, 1e38][row % 7];
+                velocity.iter_mut().for_each(|v| *v *= scale);
+            }
+        }
+        if rows > 20 {
+            candidate[11 * width as usize] = f32::NAN;
+            candidate[15 * width as usize] = f32::INFINITY;
+            k[3 * width as usize] = f32::NAN;
+            k[6 * kernel.stage_stride as usize + 17 * width as usize] = f32::NEG_INFINITY;
+        }
+        let per_row = |f: fn(f32) -> f32| values(rows as usize, 6).into_iter().map(f).collect();
+        let status = (0..rows).flat_map(|r| [r, 2 * r, [0, 0, 0, 1, 2][r as usize % 5], r % 2]);
+        let operands = [
+            Array::Float(values(extents[0], 1)),
+            Array::Float(candidate),
+            Array::Float(k),
+            Array::Float(per_row(|v| 0.4 + 0.4 * v)),
+            Array::Float(per_row(|v| 0.1 + 0.09 * v)),
+            Array::Word(status.collect()),
+        ];
+        let what = format!("{rows} rows of {width}");
+        against_single_twin(&gpu, &what, kernel, &operands, 1e-6);
     }
 }

@@ -6,6 +6,7 @@ mod common;
 use attractor::device::Device;
 use attractor_kernels::activation::Activate;
 use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
+use attractor_kernels::adaptive_step::AdaptiveStep;
 use attractor_kernels::argmax::ArgMax;
 use attractor_kernels::attention::Attention;
 use attractor_kernels::categorical::{Categorical, TokenMode};
@@ -67,6 +68,7 @@ fn case(id: KernelId) -> AnyKernel {
             out_width: 3,
         }
         .into(),
+        KernelId::AdaptiveStep => AdaptiveStep::dormand_prince(67, 5, 0.01, 0.01).into(),
         KernelId::ArgMax => ArgMax::middle(5, 333, 3).into(),
         KernelId::Attention => Attention {
             flags: Attention::MASK,

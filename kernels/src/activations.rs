@@ -8,6 +8,27 @@ use serde::Serialize;
 #[repr(transparent)]
 pub struct Activation(u32);
 
+/// An expression with an activation's function under a name; a branch on the activation around it.
+macro_rules! with_function {
+    ($activation:expr, $f:ident => $body:expr) => {
+        with_function!($activation, $f => $body;
+            RELU = relu, GELU = gelu, GELU_TANH = gelu_tanh, SILU = silu, MISH = mish,
+            SIGMOID = sigmoid, TANH = Real::tanh)
+    };
+    ($activation:expr, $f:ident => $body:expr; $($name:ident = $function:path),*) => {
+        match $activation {
+            $(Activation::$name => {
+                let $f = $function;
+                $body
+            })*
+            _ => {
+                let $f = std::convert::identity;
+                $body
+            }
+        }
+    };
+}
+
 impl Activation {
     /// x.
     pub const IDENTITY: Self = Self(0);
@@ -74,37 +95,22 @@ impl Activation {
     /// The function itself.
     #[inline(always)]
     pub fn apply<T: Real>(self, x: T) -> T {
-        match self {
-            Self::RELU => relu(x),
-            Self::GELU => gelu(x),
-            Self::GELU_TANH => gelu_tanh(x),
-            Self::SILU => x * sigmoid(x),
-            Self::MISH => mish(x),
-            Self::SIGMOID => sigmoid(x),
-            Self::TANH => x.tanh(),
-            _ => x,
-        }
+        with_function!(self, f => f(x))
     }
 
     /// The function over a slice, in place; the branch is outside the loop so that each loop vectorises.
     #[inline(always)]
     pub fn apply_slice<T: Real>(self, values: &mut [T]) {
-        #[inline(always)]
-        fn each<T: Real>(values: &mut [T], f: impl Fn(T) -> T) {
-            for v in values {
-                *v = f(*v);
-            }
+        if self != Self::IDENTITY {
+            with_function!(self, f => values.iter_mut().for_each(|v| *v = f(*v)));
         }
-        match self {
-            Self::RELU => each(values, relu),
-            Self::GELU => each(values, gelu),
-            Self::GELU_TANH => each(values, gelu_tanh),
-            Self::SILU => each(values, |x| x * sigmoid(x)),
-            Self::MISH => each(values, mish),
-            Self::SIGMOID => each(values, sigmoid),
-            Self::TANH => each(values, Real::tanh),
-            _ => {}
-        }
+    }
+
+    /// `out = activation(x) * gate`, element by element, the branch outside the loop.
+    #[inline(always)]
+    pub(crate) fn gate_slice<T: Real>(self, x: &[T], gate: &[T], out: &mut [T]) {
+        let elements = out.iter_mut().zip(x).zip(gate);
+        with_function!(self, f => elements.for_each(|((out, x), gate)| *out = f(*x) * *gate));
     }
 }
 
@@ -117,6 +123,11 @@ fn relu<T: Real>(x: T) -> T {
 #[inline(always)]
 fn sigmoid<T: Real>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())
+}
+
+#[inline(always)]
+fn silu<T: Real>(x: T) -> T {
+    x * sigmoid(x)
 }
 
 #[inline(always)]

@@ -115,11 +115,8 @@ impl Kernel for GatedActivation {
             out,
             #[inline(always)]
             |_, row, out| {
-                out.copy_from_slice(rows.row(x, 0, row));
-                self.activation.apply_slice(out);
-                for (out, gate) in out.iter_mut().zip(rows.row(gates, 0, row)) {
-                    *out *= *gate;
-                }
+                self.activation
+                    .gate_slice(rows.row(x, 0, row), rows.row(gates, 0, row), out);
             },
         );
         Ok(())

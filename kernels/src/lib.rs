@@ -29,6 +29,7 @@ mod vectors;
 
 pub mod activation;
 pub mod adaptive_average_pool;
+pub mod adaptive_step;
 pub mod argmax;
 pub mod attention;
 pub mod categorical;

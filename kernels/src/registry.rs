@@ -132,6 +132,7 @@ macro_rules! registry {
 registry! {
     Activate = crate::activation::Activate,
     AdaptiveAveragePool = crate::adaptive_average_pool::AdaptiveAveragePool,
+    AdaptiveStep = crate::adaptive_step::AdaptiveStep,
     ArgMax = crate::argmax::ArgMax,
     Attention = crate::attention::Attention,
     Categorical = crate::categorical::Categorical,

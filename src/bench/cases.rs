@@ -1,6 +1,8 @@
 //! What each kernel is measured on: the shapes that the shipped planner gives it with eight examples,
 //! and larger ones that keep a GPU busy.
 
+mod solvers;
+
 use super::Array;
 use super::array::{mixed, unit};
 use attractor_kernels::activation::Activate;
@@ -26,7 +28,6 @@ use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
-use attractor_kernels::time_features::TimeFeatures;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
 use attractor_kernels::{Access, Activation, AnyKernel, Element, KernelId};
 
@@ -189,7 +190,9 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         | KernelId::PhysicsOverride
         | KernelId::RemaskBernoulli
         | KernelId::UnmaskTop => sampling(id, batch),
-        KernelId::RungeKutta | KernelId::TimeFeatures => solving(id, batch),
+        KernelId::AdaptiveStep | KernelId::RungeKutta | KernelId::TimeFeatures => {
+            solvers::cases(id, batch)
+        }
         _ => arrays(id, batch),
     }
 }
@@ -353,25 +356,6 @@ fn pairs(rows: u32) -> Vec<f32> {
     (0..rows as usize)
         .flat_map(|row| [unit(row, 11), unit(row, 12) * low])
         .collect()
-}
-
-/// Numbers of an action chunk of a flow-matching policy: six steps of two channels.
-const CHUNK: u32 = 12;
-
-/// The kernels of ODE solvers, on 32 chunks an example.
-fn solving(id: KernelId, batch: u32) -> Vec<Case> {
-    let rows = 32 * batch;
-    match id {
-        KernelId::RungeKutta => {
-            let kernel = RungeKutta::combination(rows, CHUNK, DORMAND_PRINCE.weights, 32);
-            vec![Case::new(
-                format!("{rows} rows of 12, 5 of 7 stages"),
-                7,
-                kernel,
-            )]
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// The kernels that work on rows or on plain arrays.

@@ -158,7 +158,7 @@ fn near_names(near: &[String], count: usize) -> String {
 }
 
 /// Text from a file, fit for one line of a terminal: no control characters, bounded length.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     const LENGTH: usize = 400;
     let mut line: String = text
         .chars()

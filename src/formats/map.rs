@@ -92,6 +92,22 @@ impl ArrayMap {
         Ok(())
     }
 
+    /// Moves the array of that name out of the map; the others stay in order.
+    ///
+    /// # Errors
+    /// [`FormatError::Missing`], as [`ArrayMap::get`].
+    pub fn take(&mut self, name: &str) -> Result<Array, FormatError> {
+        let here = |at: &usize| *at < self.arrays.len();
+        let Some(at) = self.index.get(name).copied().filter(here) else {
+            return Err(self.missing(name));
+        };
+        self.index.remove(name);
+        for later in self.index.values_mut().filter(|later| **later > at) {
+            *later -= 1;
+        }
+        Ok(self.arrays.remove(at).1)
+    }
+
     /// The array of that name, if there is one.
     pub fn find(&self, name: &str) -> Option<&Array> {
         self.index
@@ -105,12 +121,16 @@ impl ArrayMap {
     /// # Errors
     /// [`FormatError::Missing`], with the names of the file that are most like it.
     pub fn get(&self, name: &str) -> Result<&Array, FormatError> {
-        self.find(name).ok_or_else(|| FormatError::Missing {
+        self.find(name).ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &str) -> FormatError {
+        FormatError::Missing {
             file: self.file.clone(),
             array: name.to_owned(),
             near: self.near_names(name),
             count: self.len(),
-        })
+        }
     }
 
     /// The array of that name, of that shape.

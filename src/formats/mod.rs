@@ -11,6 +11,7 @@ mod archive;
 mod array;
 mod convert;
 mod error;
+pub mod feature_cache;
 mod io;
 mod map;
 mod npy;

@@ -82,6 +82,20 @@ impl Table {
         text
     }
 
+    /// A table of a Markdown page.
+    pub fn to_markdown(&self) -> String {
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let rules: Vec<String> = (0..self.titles.len())
+            .map(|column| if self.numeric(column) { "--:" } else { "---" }.to_owned())
+            .collect();
+        let mut text = line(&self.titles) + &line(&rules);
+        self.rows.iter().for_each(|row| text.push_str(&line(row)));
+        text
+    }
+
     /// A table of a web page.
     pub fn to_html(&self) -> Element {
         let class = |column| if self.numeric(column) { "number" } else { "" };
@@ -112,6 +126,17 @@ mod tests {
         assert_eq!(
             table.to_text(),
             "name       value\na            1.5\nlong name     20\nshort\n"
+        );
+    }
+
+    #[test]
+    fn markdown_keeps_its_columns() {
+        let mut table = Table::new(["a|b", "value"]);
+        table.row(["x", "1.5"]);
+        table.row(["y|z", "-"]);
+        assert_eq!(
+            table.to_markdown(),
+            "| a\\|b | value |\n| --- | --: |\n| x | 1.5 |\n| y\\|z | - |\n"
         );
     }
 

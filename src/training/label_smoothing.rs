@@ -88,10 +88,10 @@ pub fn labels(physical: &[f64], horizon: usize, channels: usize) -> Result<Vec<f
         let slots = chunk.iter().skip(channel).step_by(channels);
         // f64::max would drop NaN.
         slots.fold(0.0, |most: f64, value| {
-            if value.abs() <= most {
-                most
-            } else {
+            if value.is_nan() || value.abs() > most {
                 value.abs()
+            } else {
+                most
             }
         })
     };

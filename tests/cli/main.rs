@@ -4,6 +4,7 @@ mod bad_files;
 mod bad_numbers;
 mod bench;
 mod demo;
+mod drive;
 mod plans;
 mod support;
 mod verify;

@@ -1,6 +1,7 @@
 //! Loaders and writers of files: round trips, real PyTorch and numpy files, hostile files,
 //! and a bounded run of mutated ones.
 
+mod feature_cache;
 mod hostile_arrays;
 mod hostile_pickles;
 mod mutation;

@@ -41,7 +41,7 @@ const NUMBERS: [u64; 16] = [
 ];
 
 /// One to five changes to a copy of `seed`; splices take from `other`.
-fn mutate(random: &mut XorShift, seed: &[u8], other: &[u8]) -> Vec<u8> {
+pub fn mutate(random: &mut XorShift, seed: &[u8], other: &[u8]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     let changes = [1, 1, 1, 2, 3, 5][random.below(6)];
     for _ in 0..changes {

@@ -5,6 +5,11 @@ mod blocks;
 mod config;
 mod decoder;
 mod regression;
+pub mod actions;
+mod config;
+pub mod knots;
+pub mod normal;
+pub mod ranker;
 mod weights;
 
 pub use blocks::FlowBatch;
@@ -12,6 +17,3 @@ pub use config::{DecoderConfig, DecoderConfigError, TimeDirection, decoder_array
 pub use decoder::{VelocityDecoder, time_features};
 pub use regression::{RegressionTensors, regression};
 pub use weights::{BlockWeights, DecoderWeights, NormWeights, TimeWeights};
-pub mod actions;
-pub mod knots;
-pub mod normal;

@@ -16,3 +16,4 @@ pub use noise::fill_noise;
 pub use request::{FlowDraws, FlowReport, FlowRequest, Noise, Solver};
 pub use sampler::FlowSampler;
 pub use solver::{Method, SolverTensors, solve};
+pub mod ranking;

@@ -9,7 +9,7 @@ use super::{CONDITION_DIM, CONDITION_VALUES, HISTORY, Mark, WAYPOINTS, sample_of
 pub struct Action {
     /// Gas less brake, -1 to 1.
     pub longitudinal: f32,
-    /// Steering, -1 to 1, left positive.
+    /// Steering, -1 to 1; positive turns towards positive y of the waypoints.
     pub steering: f32,
 }
 

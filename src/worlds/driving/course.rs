@@ -53,7 +53,7 @@ pub(super) struct Course {
 
 /// Likelihood of the first mode by class, for junctions, obstacles and leads.
 const GO: [f64; 4] = [0.12, 0.30, 0.75, 0.85];
-const LEFT: [f64; 4] = [0.15, 0.35, 0.65, 0.85];
+const SIDE: [f64; 4] = [0.15, 0.35, 0.65, 0.85];
 const BRAKE: [f64; 4] = [0.20, 0.50, 0.80, 0.50];
 /// Steering of a swerve around an obstacle.
 const SWERVE: [f64; 7] = [0.6, 1.0, 1.0, 0.5, -0.3, -0.15, 0.0];
@@ -171,14 +171,14 @@ impl Course {
         }
     }
 
-    /// Something in the way, to be passed on the left or on the right; the route tells neither.
+    /// Something in the way, to be passed on either side; the route does not tell which.
     fn obstacle(&mut self, event: u32, w: [u32; 4], scale: f64) {
         let amplitude = 0.60 + 0.25 * unit(w[2]);
         self.emit_straight(8, 0.5 * self.cruise, 4);
         let d = words(self.drive, Stream::Obstacle, event, 0);
-        let left = of_class(&LEFT, d[0]);
-        self.mark(Decision::Obstacle, left);
-        let side = if unit(d[1]) < left { 1.0 } else { -1.0 };
+        let positive = of_class(&SIDE, d[0]);
+        self.mark(Decision::Obstacle, positive);
+        let side = if unit(d[1]) < positive { 1.0 } else { -1.0 };
         for shape in SWERVE {
             self.emit(side * amplitude * shape * scale, -0.10, 5, Some(0.0));
         }

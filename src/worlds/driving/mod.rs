@@ -1,17 +1,21 @@
 //! DriveChunk-1: a driving benchmark that anyone can rebuild bit for bit.
 //!
 //! A drive is a script of cruise and events: junctions where the car goes or waits, obstacles passed on
-//! the left or on the right, leads that make it brake or not. A policy sees twelve tokens a frame and
-//! predicts the next six actions. How likely each outcome of an event was is known, so that the share of
-//! draws which take it can be compared with the truth.
+//! either side, leads that make it brake or not. A policy sees twelve tokens a frame and predicts the next
+//! six actions. How likely each outcome of an event was is known, so that the share of draws which take it
+//! can be compared with the truth.
 //!
 //! All arithmetic is IEEE binary64 with `+ - * /` and comparisons alone, in a fixed order, and is rounded
 //! once to `f32`: no sine, no fused multiply-add, nothing that a platform may do its own way.
 
+mod cache;
 mod condition;
 mod course;
 mod random;
 
+pub use cache::{
+    CONDITION_TOKENS, CacheForm, MODEL_ARTIFACT, MODEL_ARTIFACT_WITHOUT_HISTORY, feature_cache,
+};
 pub use condition::{Action, read_history, write_history};
 pub use random::{Stream, sum_of_twelve, unit, words};
 
