@@ -1,15 +1,14 @@
 //! Flow-matching action policies: the velocity decoder, the regression head, the draw ranker, and the
 //! transform between raw actions and the space the decoder works in.
 
+pub mod actions;
 mod blocks;
 mod config;
 mod decoder;
-mod regression;
-pub mod actions;
-mod config;
 pub mod knots;
 pub mod normal;
 pub mod ranker;
+mod regression;
 mod weights;
 
 pub use blocks::FlowBatch;

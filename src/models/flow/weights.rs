@@ -13,7 +13,7 @@ pub enum NormWeights {
     /// cross-attention, self-attention and feed-forward layers, in that order.
     Adaptive(Affine),
     /// Learned weight and bias of each of the three.
-    Learned([Affine; 3]),
+    Learned(Box<[Affine; 3]>),
 }
 
 /// Weights of one block.
@@ -158,7 +158,11 @@ fn read_block(
         NormWeights::Adaptive(reader.affine(&format!("{prefix}.adaLN_modulation"), &[6 * d, d])?)
     } else {
         let mut norm = |name: &str| reader.affine(&format!("{prefix}.{name}_norm"), &[d]);
-        NormWeights::Learned([norm("cross_attn")?, norm("self_attn")?, norm("mlp")?])
+        NormWeights::Learned(Box::new([
+            norm("cross_attn")?,
+            norm("self_attn")?,
+            norm("mlp")?,
+        ]))
     };
     let cross = packed(reader, &format!("{prefix}.cross_attn.in_proj_"), d)?;
     let self_name = if config.rope { "qkv_proj." } else { "in_proj_" };

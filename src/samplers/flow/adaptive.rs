@@ -3,6 +3,7 @@
 use crate::graph::layers::size;
 use crate::graph::{Graph, Phase, TensorId, TensorKind};
 use crate::models::field::{Evaluation, Time, Times, VelocityField};
+use attractor_kernels::adaptive_step::AdaptiveStep;
 use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +109,18 @@ pub fn solve_adaptively(
         };
         field.velocity(graph, &evaluation);
     }
-    let _ = (candidate, settings);
+    let (relative, absolute) = (settings.relative_tolerance, settings.absolute_tolerance);
+    let kernel = AdaptiveStep::dormand_prince(size(rows), size(width), relative, absolute);
+    // The last stage's state is the result of the step.
+    let operands = [
+        Some(state),
+        Some(candidate),
+        Some(velocities),
+        Some(time),
+        Some(step_size),
+        Some(status),
+    ];
+    graph.push(Phase::Step, "control", kernel, &operands);
     AdaptiveTensors {
         state,
         time,

@@ -7,12 +7,7 @@ use super::request::{FlowRequest, Noise, Solver};
 use crate::graph::{Execution, GraphError, Moment, TensorId};
 use crate::models::flow::{DecoderConfig, FlowBatch, time_features};
 use crate::orbit::{Orbit, OrbitReport};
-struct RowState;
-impl RowState {
-    const RUNNING: u32 = 0;
-    const DONE: u32 = 1;
-    const FAILED: u32 = 2;
-}
+use attractor_kernels::adaptive_step::AdaptiveStep;
 
 /// Tensors of a compiled sampler.
 #[derive(Debug, Clone, Copy)]
@@ -115,14 +110,14 @@ impl Run<'_> {
     ) -> Result<(OrbitReport, Vec<u32>), FlowError> {
         let idle = |execution: &Execution| -> Result<bool, GraphError> {
             let status = execution.read_words(tensors.status)?;
-            Ok(states(&status).all(|state| state != RowState::RUNNING))
+            Ok(states(&status).all(|state| state != AdaptiveStep::RUNNING))
         };
         let limits = (settings.maximum_steps, LOOK_EVERY);
         let (_, report) = orbit.run_until(limits, moment, idle)?;
         let status = orbit.execution.read_words(tensors.status)?;
         let unfinished: Vec<usize> = states(&status)
             .enumerate()
-            .filter_map(|(row, state)| (state != RowState::DONE).then_some(row))
+            .filter_map(|(row, state)| (state != AdaptiveStep::DONE).then_some(row))
             .collect();
         let Some(&row) = unfinished.first() else {
             return Ok((report, status));
@@ -132,7 +127,7 @@ impl Run<'_> {
             orbit.execution.read(tensors.step_size)?,
         );
         let (frame, draw) = self.places().nth(row).unwrap_or((0, 0));
-        let failed = status[4 * row + 2] == RowState::FAILED;
+        let failed = status[4 * row + 2] == AdaptiveStep::FAILED;
         Err(FlowError::Tolerance {
             frame,
             draw,
