@@ -25,7 +25,6 @@ use attractor_kernels::rms_norm::RmsNorm;
 use attractor_kernels::roofline_copy::RooflineCopy;
 use attractor_kernels::roofline_fma::RooflineFma;
 use attractor_kernels::rotary::{Rotary, RotaryPairs};
-use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
 use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
