@@ -133,9 +133,8 @@ fn load_parameters(field: u32, index: u32) -> vec4<f32> {
 
 // The clock at the start of step n.
 fn clock_of(n: u32) -> vec2<u32> {
-    let low = p.turns_low * n;
-    let high = high_product(p.turns_low, n) + p.turns_high * n;
-    return add64(vec2<u32>(low, high), vec2<u32>(p.phase_low, p.phase_high));
+    let turns = clock_times(vec2<u32>(p.turns_low, p.turns_high), n);
+    return add64(turns, vec2<u32>(p.phase_low, p.phase_high));
 }
 
 // Steps of this launch.

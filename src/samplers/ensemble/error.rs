@@ -28,7 +28,9 @@ pub enum EnsembleError {
         found: usize,
     },
     /// An initial state or a parameter is infinite or NaN.
-    #[error("{what} {component} of trajectory {trajectory}: expected a finite number, found {found}")]
+    #[error(
+        "{what} {component} of trajectory {trajectory}: expected a finite number, found {found}"
+    )]
     NotFinite {
         /// Initial number, or parameter.
         what: &'static str,

@@ -240,7 +240,11 @@ impl Ensemble {
                     return setting("step", "a number of single precision, not 0", step);
                 }
                 if self.record_every > steps {
-                    return setting("record_every", &format!("at most {steps}"), self.record_every);
+                    return setting(
+                        "record_every",
+                        &format!("at most {steps}"),
+                        self.record_every,
+                    );
                 }
             }
             Stepping::Controlled {
@@ -358,7 +362,9 @@ impl Ensemble {
                 unfinished: 1 + unfinished.count(),
             });
         }
-        Ok((0..trajectories).map(|i| [word(0, i), word(1, i)]).collect())
+        Ok((0..trajectories)
+            .map(|i| [word(0, i), word(1, i)])
+            .collect())
     }
 }
 
