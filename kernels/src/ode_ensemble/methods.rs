@@ -3,6 +3,7 @@
 
 use super::fields::Field;
 use crate::packet::Packet;
+use crate::runge_kutta::{DORMAND_PRINCE, Rational};
 use crate::{KernelError, Real};
 use bytemuck::{Pod, Zeroable};
 use pulp::Simd;
@@ -170,41 +171,36 @@ where
     }
 }
 
-/// Dormand and Prince's table (Dormand, Prince, "A family of embedded Runge-Kutta formulae", 1980): the
-/// weights of the stages two to six, of the result, and of the result less the embedded one.
-const STAGE_2: [f64; 1] = [1.0 / 5.0];
-const STAGE_3: [f64; 2] = [3.0 / 40.0, 9.0 / 40.0];
-const STAGE_4: [f64; 3] = [44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0];
-const STAGE_5: [f64; 4] = [
-    19372.0 / 6561.0,
-    -25360.0 / 2187.0,
-    64448.0 / 6561.0,
-    -212.0 / 729.0,
-];
-const STAGE_6: [f64; 5] = [
-    9017.0 / 3168.0,
-    -355.0 / 33.0,
-    46732.0 / 5247.0,
-    49.0 / 176.0,
-    -5103.0 / 18656.0,
-];
-const RESULT: [f64; 5] = [
-    35.0 / 384.0,
-    500.0 / 1113.0,
-    125.0 / 192.0,
-    -2187.0 / 6784.0,
-    11.0 / 84.0,
-];
-const ERROR: [f64; 6] = [
-    71.0 / 57600.0,
-    -71.0 / 16695.0,
-    71.0 / 1920.0,
-    -17253.0 / 339_200.0,
-    22.0 / 525.0,
-    -1.0 / 40.0,
-];
+/// The coefficients of a line of Dormand and Prince's table, those that are not 0.
+const fn line<const N: usize>(ratios: &[Rational]) -> [f64; N] {
+    let mut coefficients = [0.0; N];
+    let (mut from, mut to) = (0, 0);
+    while from < ratios.len() {
+        let (numerator, denominator) = ratios[from];
+        if numerator != 0 {
+            coefficients[to] = numerator as f64 / denominator as f64;
+            to += 1;
+        }
+        from += 1;
+    }
+    coefficients
+}
+
+const STAGE_2: [f64; 1] = line(DORMAND_PRINCE.stages[1]);
+const STAGE_3: [f64; 2] = line(DORMAND_PRINCE.stages[2]);
+const STAGE_4: [f64; 3] = line(DORMAND_PRINCE.stages[3]);
+const STAGE_5: [f64; 4] = line(DORMAND_PRINCE.stages[4]);
+const STAGE_6: [f64; 5] = line(DORMAND_PRINCE.stages[5]);
+const RESULT: [f64; 5] = line(DORMAND_PRINCE.weights);
+const ERROR: [f64; 6] = match DORMAND_PRINCE.error {
+    Some(error) => line(error),
+    None => [0.0; 6],
+};
 /// Where in the step the stages two to five lie.
-pub(super) const PLACES: [f64; 4] = [1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0];
+pub(super) const PLACES: [f64; 4] = match DORMAND_PRINCE.nodes {
+    [_, nodes @ .., _, _] => line(nodes),
+    _ => [0.0; 4],
+};
 
 /// The weighted sum of stages.
 #[inline(always)]

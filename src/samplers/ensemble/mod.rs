@@ -188,7 +188,7 @@ impl Ensemble {
         if dimension == 0 {
             return setting("field", "a known field", field);
         }
-        if initial.is_empty() || initial.len() % dimension != 0 {
+        if initial.is_empty() || !initial.len().is_multiple_of(dimension) {
             return Err(EnsembleError::Count {
                 what: "initial states",
                 field,
