@@ -18,6 +18,7 @@ pub fn spread(dimension: usize, count: usize) -> Vec<f64> {
         .collect()
 }
 
+/// An ensemble under steps of one size.
 pub fn fixed(field: OdeField, method: OdeMethod, step: f64, steps: u32) -> Ensemble {
     Ensemble::new(
         field,
@@ -29,6 +30,7 @@ pub fn fixed(field: OdeField, method: OdeMethod, step: f64, steps: u32) -> Ensem
     )
 }
 
+/// An ensemble under step control with one tolerance for all.
 pub fn controlled(field: OdeField, span: f64, tolerance: f32, attempts: u32) -> Ensemble {
     let stepping = Stepping::Controlled {
         span,
