@@ -9,6 +9,7 @@ mod twin;
 
 pub use fields::OdeField;
 pub use methods::OdeMethod;
+pub use twin::Integrate;
 
 use crate::addressing::{require_finite, require_positive};
 use crate::{
@@ -401,6 +402,6 @@ impl Kernel for OdeEnsemble {
     }
 
     fn twin<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
-        twin::run(self, operands)
+        T::integrate(self, operands)
     }
 }

@@ -90,11 +90,39 @@ fn blocks<'a, T: Real>(
         .collect())
 }
 
-/// The twin of the kernel.
-pub(super) fn run<T: Real>(
-    p: &OdeEnsemble,
-    operands: &mut Operands<'_, T>,
-) -> Result<(), KernelError> {
+/// The twin in one precision. The compiler lays out some three hundred loops for it, one for each field,
+/// method, precision and instruction set: as a trait that two types implement, it does so once, in this
+/// crate, and not again in every crate that names a twin.
+pub trait Integrate: Sized {
+    /// Runs the twin.
+    ///
+    /// # Errors
+    /// As [`crate::Kernel::twin`].
+    fn integrate(
+        ensemble: &OdeEnsemble,
+        operands: &mut Operands<'_, Self>,
+    ) -> Result<(), KernelError>;
+}
+
+impl Integrate for f32 {
+    fn integrate(
+        ensemble: &OdeEnsemble,
+        operands: &mut Operands<'_, Self>,
+    ) -> Result<(), KernelError> {
+        run(ensemble, operands)
+    }
+}
+
+impl Integrate for f64 {
+    fn integrate(
+        ensemble: &OdeEnsemble,
+        operands: &mut Operands<'_, Self>,
+    ) -> Result<(), KernelError> {
+        run(ensemble, operands)
+    }
+}
+
+fn run<T: Real>(p: &OdeEnsemble, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
     let work = (p.trajectories as usize).saturating_mul(p.count() as usize);
     let parallel = operands.parallel && work > SERIAL_STEPS;
     let blocks = blocks(p, operands)?;
