@@ -106,7 +106,7 @@ fn methods_have_their_orders_on_a_field_that_depends_on_time() {
         let counts: &[u32] = match method {
             OdeMethod::EULER => &[1024, 2048, 4096, 8192],
             OdeMethod::MIDPOINT | OdeMethod::HEUN => &[256, 512, 1024, 2048],
-            _ => &[32, 48, 64, 96],
+            _ => &[128, 192, 256, 384],
         };
         let found = order(of, method, span, counts, &initial, &exact);
         let expected = f64::from(method.order());
