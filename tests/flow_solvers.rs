@@ -9,7 +9,7 @@ use attractor::models::field::{Evaluation, Times, VelocityField};
 use attractor::models::flow::DecoderConfig;
 use attractor::orbit::Orbit;
 use attractor::samplers::flow::{
-    AdaptiveSettings, FlowError, FlowRequest, FlowSampler, Method, Noise, Solver, solve,
+    AdaptiveSettings, FlowDraws, FlowError, FlowRequest, FlowSampler, Method, Noise, Solver, solve,
     solve_adaptively,
 };
 use attractor_kernels::matmul::MatMul;
@@ -233,30 +233,59 @@ fn worst(exact: &[f64], found: &[f64]) -> f64 {
     pairs.fold(0.0f64, |worst, (a, b)| worst.max((a - b).abs()))
 }
 
-#[test]
-fn explore() {
+fn sampled(sampler: &mut FlowSampler, solver: Solver) -> FlowDraws {
     let (_, conditions, noise) = goldens();
+    let request = request((&conditions, &noise), (FRAMES, 4), solver);
+    sampler.sample(&request).expect("draws")
+}
+
+/// The decoder is no smooth field: its features of time turn by up to 1000 radians in unit time, and
+/// the logit of time jumps at both ends. Tolerances bound the estimated error of one step.
+#[test]
+fn adaptive_steps_approach_the_exact_draws_of_a_decoder() {
     let mut sampler = decoder(&Device::cpu_f64());
-    let solver = Solver::Fixed { method: Method::Rk4, steps: 4096 };
-    let fine = sampler.sample(&request((&conditions, &noise), (FRAMES, 4), solver)).unwrap().values_f64;
-    let solver = Solver::Fixed { method: Method::Rk4, steps: 1024 };
-    let base = sampler.sample(&request((&conditions, &noise), (FRAMES, 4), solver)).unwrap().values_f64;
-    let per_row = |a: &[f64], b: &[f64]| -> Vec<f64> { a.chunks(12).zip(b.chunks(12)).map(|(a, b)| worst(a, b)).collect() };
-    let mut growth = vec![0.0f64; 24];
-    for axis in 0..12 {
-        let mut moved = noise.clone();
-        for row in moved.chunks_mut(12) { row[axis] += 1e-3; }
-        let ends = sampler.sample(&request((&conditions, &moved), (FRAMES, 4), solver)).unwrap().values_f64;
-        for (g, d) in growth.iter_mut().zip(per_row(&base, &ends)) { *g = g.max(d / 1e-3); }
+    let fixed = |method, steps| Solver::Fixed { method, steps };
+    let exact = sampled(&mut sampler, fixed(Method::Rk4, 2048)).values_f64;
+    for (tolerance, largest) in [(1e-2, 5e-2), (1e-3, 3e-2), (1e-5, 6e-3)] {
+        let draws = sampled(&mut sampler, within(tolerance));
+        let error = worst(&exact, &draws.values_f64);
+        assert!(error < largest, "{tolerance}: {error:e}");
     }
-    println!("growth {growth:.1?}");
-    for tolerance in [1e-2f32, 1e-3, 1e-4, 1e-5] {
-        let draws = sampler.sample(&request((&conditions, &noise), (FRAMES, 4), within(tolerance))).unwrap();
-        let errors = per_row(&fine, &draws.values_f64);
-        let mut sorted = errors.clone(); sorted.sort_by(f64::total_cmp);
-        println!("{tolerance:e}: median {:e} max {:e} evaluations {:.1} rejected {} accepted {}", sorted[12], sorted[23], draws.report.evaluations, draws.report.rejected, draws.report.accepted);
-        println!("  {:?}", errors.iter().zip(&growth).map(|(e, g)| (e / f64::from(tolerance) / g * 10.0).round() / 10.0).collect::<Vec<_>>());
+    // Nearer than equal steps of as many evaluations.
+    let adaptive = sampled(&mut sampler, within(1e-4));
+    let evaluations = adaptive.report.evaluations;
+    let error = worst(&exact, &adaptive.values_f64);
+    for method in [Method::Euler, Method::Heun] {
+        let steps = (evaluations / method.evaluations() as f64).ceil() as usize;
+        let equal = sampled(&mut sampler, fixed(method, steps)).values_f64;
+        let other = worst(&exact, &equal);
+        assert!(
+            error < other,
+            "{method}: {error:e} against {other:e}, {evaluations} evaluations"
+        );
     }
+}
+
+#[test]
+fn adaptive_steps_of_a_decoder_agree_between_precisions() {
+    let exact = sampled(&mut decoder(&Device::cpu_f64()), within(1e-2)).values_f64;
+    let single = sampled(&mut decoder(&Device::cpu()), within(1e-2)).values_f64;
+    assert!(
+        worst(&exact, &single) < 1e-4,
+        "{:e}",
+        worst(&exact, &single)
+    );
+}
+
+#[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn adaptive_steps_of_a_decoder_on_a_gpu() {
+    let exact = sampled(&mut decoder(&Device::cpu_f64()), within(1e-2)).values_f64;
+    let found = sampled(&mut decoder(&gpu()), within(1e-2)).values_f64;
+    assert!(worst(&exact, &found) < 1e-4, "{:e}", worst(&exact, &found));
 }
 
 #[test]
