@@ -129,6 +129,7 @@ fn adaptive(device: &Device, tolerance: f32) -> (f64, Vec<u32>) {
     let settings = AdaptiveSettings {
         relative_tolerance: tolerance,
         absolute_tolerance: tolerance,
+        maximum_step: 1.0,
         ..AdaptiveSettings::default()
     };
     let tensors = solve_adaptively(&mut graph, &mut field, &settings);

@@ -114,11 +114,13 @@ impl FlowSampler {
             compiled.pool.give_back(orbit);
             outcome
         };
-        let finished: Result<Vec<Finished>, FlowError> = if side_by_side {
+        let finished: Vec<Result<Finished, FlowError>> = if side_by_side {
             runs.par_iter().map(carry_out).collect()
         } else {
             runs.iter().map(carry_out).collect()
         };
+        // Of several failures the first in order is reported, however the threads met.
+        let finished: Result<Vec<Finished>, FlowError> = finished.into_iter().collect();
         let nodes = compiled.pool.plan().graph().nodes();
         let report = FlowReport {
             runs: runs.len(),
