@@ -144,12 +144,14 @@ fn check_fit(
     let fitted = settings
         .fit(&labels, transform.model_channels())
         .map_err(engine)?;
-    let parts: [(&str, fn(&LabelDistribution) -> &[f64]); 3] = [
-        ("fitted edges", LabelDistribution::edges),
-        ("fitted emp", LabelDistribution::emp),
-        ("fitted smooth", LabelDistribution::smooth),
+    type Part = fn(&LabelDistribution) -> &[f64];
+    let parts: [Part; 3] = [
+        LabelDistribution::edges,
+        LabelDistribution::emp,
+        LabelDistribution::smooth,
     ];
-    for ((what, part), expected) in parts.into_iter().zip(stored) {
+    let names = ["fitted edges", "fitted emp", "fitted smooth"];
+    for ((what, part), expected) in names.into_iter().zip(parts).zip(stored) {
         let found: Vec<f64> = fitted.iter().flat_map(part).copied().collect();
         checks.close_to_scale(what, &found, expected, FIT_TOLERANCE);
     }

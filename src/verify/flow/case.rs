@@ -189,14 +189,8 @@ pub(super) fn two_numbers(text: &str) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// A number as `%g` writes it: digits on both sides of a point, no zero at the end of a fraction.
+/// A finite number.
 pub(super) fn number(text: &str) -> Option<f64> {
-    let mantissa = text.split(['e', 'E']).next()?;
-    if let Some((whole, fraction)) = mantissa.split_once('.')
-        && (whole.is_empty() || fraction.is_empty() || fraction.ends_with('0'))
-    {
-        return None;
-    }
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
@@ -226,6 +220,7 @@ mod tests {
         assert_eq!(two_numbers("1.5.0.999"), [(1.5, 0.999)]);
         assert_eq!(two_numbers("0.5.15"), [(0.0, 5.15), (0.5, 15.0)]);
         assert_eq!(two_numbers("1.1e+09"), [(1.0, 1e9)]);
+        assert_eq!(two_numbers("1.0.0.999"), [(1.0, 0.999)]);
         assert_eq!(two_numbers("-0.5.2.25"), [(-0.5, 2.25)]);
         assert!(two_numbers("0").is_empty() && two_numbers("a.b").is_empty());
     }

@@ -1,7 +1,6 @@
 //! Single evaluations of a velocity decoder with their intermediates, and of a regression head.
 
 use super::super::checks::{CaseError, Checks};
-use super::super::folder::Node;
 use super::case::{Case, engine, number};
 use super::{trajectories, weights};
 use crate::models::flow::time_features;
@@ -133,10 +132,7 @@ pub(super) fn check_regression(case: &Case<'_>, checks: &mut Checks) -> Result<(
         return Err(CaseError::Unsupported(reason.into()));
     }
     let weights = case.weights()?;
-    let mut config = weights::config(case, Some(&weights))?;
-    // A head has no rotary positions, whatever a configuration's default says.
-    let rope = case.config.find("rope");
-    config.rope = rope.as_ref().map_or(Ok(false), Node::as_bool)?;
+    let config = weights::config(case, Some(&weights))?;
     let (tokens, width) = (config.tokens, config.cond_dim);
     let head = RegressionHead::new(config, &weights, case.device).map_err(engine)?;
     let (frames, conditions) = case.rows("in.cond", &[tokens, width])?;
