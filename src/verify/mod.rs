@@ -1,12 +1,13 @@
 //! Golden folders against the engine: every case below a folder, one line each.
 //!
-//! A folder's family is read from its index or its files. Cases of the planner (`remdm`) are
-//! computed and compared; those of families that the engine does not have yet are reported as
-//! unsupported, and so is any kind of case that is not known here. Nothing that was not compared
-//! passes.
+//! A folder's family is read from its index or its files. Cases of the planner (`remdm`) and of flow
+//! matching (`flow`) are computed and compared; those of families that the engine does not have yet are
+//! reported as unsupported, and so is any kind of case that is not known here. Nothing that was not
+//! compared passes.
 
 mod checks;
 mod environment;
+mod flow;
 mod folder;
 mod imitation;
 mod losses;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::checks::Cases;
 use super::folder::Folder;
-use super::remdm;
 use super::report::Report;
+use super::{flow, remdm};
 use crate::device::Device;
 
 /// Why a folder cannot be verified at all.
@@ -84,6 +84,7 @@ fn walk(
         let index = read_index(&index)?;
         match family_of_index(&index) {
             Some(Family::Remdm) => remdm::run(&Folder::new(folder, index), device, cases),
+            Some(Family::Flow) => flow::run(&Folder::new(folder, index), device, cases),
             Some(family) => list_index(&index, family, cases),
             // Some other project's index is no golden.
             None => return Ok(false),
@@ -141,7 +142,8 @@ fn read_index(path: &Path) -> Result<Value, VerifyError> {
     serde_json::from_slice(&bytes).map_err(|error| failed(format!("not JSON: {error}")))
 }
 
-/// The family with the most of its keys in the index; names of single cases do not count.
+/// The family with the most of its keys in the index. Cases of flow matching are also told by their
+/// layout: their names are free.
 fn family_of_index(index: &Value) -> Option<Family> {
     let count = |keys: &[&str]| keys.iter().filter(|key| index.get(**key).is_some()).count();
     let planner = count(&[
@@ -154,7 +156,7 @@ fn family_of_index(index: &Value) -> Option<Family> {
         "traces",
         "env",
     ]);
-    let flow = count(&[
+    let named = count(&[
         "decoder_base",
         "decoder_slot",
         "trajectories",
@@ -169,7 +171,9 @@ fn family_of_index(index: &Value) -> Option<Family> {
         "evaluation",
         "benchmark",
     ]);
-    match (planner, flow) {
+    let entries = index.as_object().into_iter().flatten();
+    let laid_out = entries.filter(|(_, entry)| flow::is_case(entry)).count();
+    match (planner, named.max(laid_out)) {
         (0, 0) => None,
         (planner, flow) if planner >= flow => Some(Family::Remdm),
         _ => Some(Family::Flow),
