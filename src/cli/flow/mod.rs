@@ -1,5 +1,7 @@
 //! `attractor flow`: one file a subcommand.
 
+mod report;
+
 use super::exit::Outcome;
 use anyhow::Result;
 use clap::Subcommand;
@@ -12,9 +14,14 @@ pub struct FlowArguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum FlowCommand {}
+enum FlowCommand {
+    /// Put runs side by side on one self-contained web page
+    Report(report::ReportArguments),
+}
 
 /// Runs the command.
 pub fn run(arguments: &FlowArguments, _selector: &str) -> Result<Outcome> {
-    match arguments.command {}
+    match &arguments.command {
+        FlowCommand::Report(arguments) => report::run(arguments),
+    }
 }
