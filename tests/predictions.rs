@@ -284,3 +284,21 @@ fn builds_without_parquet_say_so() {
     let parsed = PredictionTable::parse(Path::new("t"), b"PAR1....", &Limits::default());
     assert!(matches!(parsed, Err(PredictionError::NoParquet { .. })));
 }
+
+/// Written by pyarrow 23: Snappy, dictionaries, optional lists of optional doubles, row groups of three.
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_of_another_writer_is_read() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/formats/pyarrow_predictions.parquet"
+    );
+    let table = PredictionTable::load(file).unwrap();
+    assert_eq!((table.rows(), table.horizon()), (7, 2));
+    assert_eq!(table.frames().frame_idx, [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(table.frames().input_id[5], "d2");
+    let channel = table.channel("steering").unwrap();
+    for (row, values) in channel.prediction_value.chunks(2).enumerate() {
+        assert!(same(values, &[0.5 * row as f32, f32::NAN]), "{values:?}");
+    }
+}

@@ -29,7 +29,6 @@ fn shown(name: &str) -> (Browser, PathBuf) {
         .unwrap();
     assert!(status.success());
     let browser = Browser::start(&folder.join("profile"));
-    browser.requests();
     browser.open(&page);
     (browser, page)
 }

@@ -187,7 +187,7 @@ impl Browser {
             .clone()
     }
 
-    /// Addresses that the browser has asked for since the last time.
+    /// Addresses that pages have asked for since the last time, the browser's own pages aside.
     pub fn requests(&self) -> Vec<String> {
         let events = self.log("performance").into_iter().filter_map(|entry| {
             let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;

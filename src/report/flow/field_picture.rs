@@ -30,8 +30,8 @@ pub(super) fn view(view: &FieldView) -> Element {
     );
     if view.background.is_some() {
         words.push_str(
-            " Background: steering velocity as this one entry moves, all other entries held at the mean of the \
-             draws; approximate.",
+            " Background: steering velocity (orange up, blue down) as this one entry moves, all other entries held \
+             at the mean of the draws; approximate.",
         );
     }
     let panels = view.quivers.iter().map(panel);
@@ -130,10 +130,19 @@ fn edges(axis: &[f32]) -> Vec<f64> {
         .collect()
 }
 
+/// The size of velocity that gets the full colour: nine in ten are smaller. Fields grow steep towards the end,
+/// and the rest would be pale beside it.
+fn full_colour(velocity: &[f32]) -> f64 {
+    let mut sizes: Vec<f32> = velocity.iter().map(|v| v.abs()).collect();
+    sizes.retain(|size| size.is_finite());
+    sizes.sort_by(f32::total_cmp);
+    let size = sizes.get(sizes.len() * 9 / 10).or(sizes.last());
+    size.map_or(1.0, |size| f64::from(*size)).max(1e-12)
+}
+
 /// Cells of one shade as one path each.
 fn heat(map: &HeatMap, area: &Area) -> Vec<Element> {
-    let sizes = map.velocity().iter().map(|v| f64::from(v.abs()));
-    let largest = sizes.filter(|v| v.is_finite()).fold(1e-12, f64::max);
+    let full = full_colour(map.velocity());
     let (times, values) = (edges(map.times()), edges(map.steering()));
     let rows = map.velocity().chunks(map.steering().len().max(1));
     let mut cells = vec![String::new(); 2 * HEATS as usize + 1];
@@ -146,7 +155,7 @@ fn heat(map: &HeatMap, area: &Area) -> Vec<Element> {
             let (Some((x, y)), Some((x2, y2))) = corners else {
                 continue;
             };
-            let shade = step(f64::from(*velocity), largest, HEATS);
+            let shade = step(f64::from(*velocity), full, HEATS);
             if let Some(data) = cells.get_mut((shade + HEATS) as usize) {
                 *data += &format!("M{x} {y}h{}v{}H{x}z", x2 - x, y2 - y);
             }
