@@ -285,7 +285,7 @@ fn builds_without_parquet_say_so() {
     assert!(matches!(parsed, Err(PredictionError::NoParquet { .. })));
 }
 
-/// Written by pyarrow 23: Snappy, dictionaries, optional lists of optional doubles, row groups of three.
+/// Written by pyarrow 26: Snappy, dictionaries, optional lists of optional doubles, row groups of three.
 #[cfg(feature = "parquet")]
 #[test]
 fn parquet_of_another_writer_is_read() {
