@@ -7,7 +7,6 @@ mod runs;
 mod webdriver;
 
 use serde_json::json;
-use std::path::PathBuf;
 use std::process::Command;
 use webdriver::{Browser, Element};
 
@@ -15,7 +14,7 @@ use webdriver::{Browser, Element};
 const SPACE: &str = "\u{e00d}";
 
 /// A report over five drives, made by the program, and a browser that shows it.
-fn shown(name: &str) -> (Browser, PathBuf) {
+fn shown(name: &str) -> Browser {
     let folder = runs::folder(name);
     let manifest = runs::manifest(&folder, 5, 1600);
     let page = folder.join("report.html");
@@ -30,7 +29,7 @@ fn shown(name: &str) -> (Browser, PathBuf) {
     assert!(status.success());
     let browser = Browser::start(&folder.join("profile"));
     browser.open(&page);
-    (browser, page)
+    browser
 }
 
 fn only(mut found: Vec<Element>) -> Element {
@@ -54,7 +53,7 @@ fn parts(browser: &Browser, series: &str) -> (Element, Element, Element) {
     ignore = "needs chromium and chromedriver: ./scripts/test installs them"
 )]
 fn a_click_on_a_legend_entry_hides_its_curve() {
-    let (browser, page) = shown("browser_click");
+    let browser = shown("browser_click");
     for series in ["truth", "run-1"] {
         let (entry, curve, elsewhere) = parts(&browser, series);
         let seen = |there: bool| {
@@ -86,7 +85,7 @@ fn a_click_on_a_legend_entry_hides_its_curve() {
     let complaints = browser.log("browser");
     assert!(complaints.is_empty(), "{complaints:?}");
     let requests = browser.requests();
-    assert_eq!(requests, [format!("file://{}", page.display())]);
+    assert_eq!(requests, [browser.url()]);
 }
 
 #[test]
@@ -95,7 +94,7 @@ fn a_click_on_a_legend_entry_hides_its_curve() {
     ignore = "needs chromium and chromedriver: ./scripts/test installs them"
 )]
 fn the_page_fits_a_phone_and_follows_the_dark() {
-    let (browser, _) = shown("browser_phone");
+    let browser = shown("browser_phone");
     let paper = "return getComputedStyle(document.body).backgroundColor";
     let light = browser.script(paper);
     for width in [360, 400, 1200] {

@@ -123,7 +123,20 @@ impl Browser {
 
     /// Opens a file.
     pub fn open(&self, file: &Path) {
-        self.post("/url", json!({"url": format!("file://{}", file.display())}));
+        // Some characters mean something else in addresses.
+        let characters = file.to_str().unwrap().chars();
+        let path: String = characters
+            .map(|c| match c {
+                ' ' | '%' | '#' | '?' => format!("%{:02X}", u32::from(c)),
+                c => c.to_string(),
+            })
+            .collect();
+        self.post("/url", json!({"url": format!("file://{path}")}));
+    }
+
+    /// Address of the page.
+    pub fn url(&self) -> String {
+        self.get("/url").as_str().unwrap().to_owned()
     }
 
     /// All elements that a CSS selector finds, below `parent` or on the page.
@@ -192,12 +205,14 @@ impl Browser {
         let events = self.log("performance").into_iter().filter_map(|entry| {
             let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
             let event = &message["message"];
-            let sent = event["method"] == "Network.requestWillBeSent";
-            sent.then(|| {
-                event["params"]["request"]["url"]
-                    .as_str()
-                    .map(str::to_owned)
-            })?
+            if event["method"] != "Network.requestWillBeSent" {
+                return None;
+            }
+            let event = &event["params"];
+            // The page of a new tab, which the browser shows before it is sent elsewhere.
+            let own = event["documentURL"].as_str()?.starts_with("chrome");
+            let url = event["request"]["url"].as_str()?;
+            (!own).then(|| url.to_owned())
         });
         events.collect()
     }

@@ -24,8 +24,9 @@ color:var(--soft)}.positive{color:var(--good)}.negative{color:var(--bad)}
 .tags{display:flex;flex-wrap:wrap;gap:.3rem;list-style:none;margin:0;padding:0}
 .tags li{font-size:.78rem;padding:0 .5rem;border-radius:.3rem;background:var(--floor)}
 .best{background:var(--floor);border-radius:.3rem;padding:.1rem .35rem;margin-right:-.35rem}
-tbody th{color:var(--ink);position:sticky;left:0;background:var(--paper);min-width:7.5rem;max-width:14rem;
-white-space:normal;overflow-wrap:anywhere}thead th{white-space:normal;vertical-align:bottom}
+tbody th{color:var(--ink);padding-left:1.5rem;position:sticky;left:0;background:var(--paper);min-width:7.5rem;max-width:14rem;
+white-space:normal;overflow-wrap:anywhere}tbody .swatch{float:left;margin:.6rem 0 0 -1.5rem}
+thead th{white-space:normal;vertical-align:bottom}
 .runs~.scroll table{border-collapse:separate;border-spacing:0}th small{font-weight:400}th.number,td.number{padding-left:.9rem;padding-right:.35rem}
 figure.chart{margin:0 0 .8rem}.legend{display:flex;flex-wrap:wrap;gap:.25rem .35rem;margin:0 0 .7rem}
 .legend button{font:inherit;font-size:.84rem;display:inline-flex;align-items:center;gap:.45rem;min-height:2rem;
