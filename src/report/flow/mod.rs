@@ -1,4 +1,5 @@
-//! Runs of flow-matching policies side by side: one web page in one file, nothing loaded from elsewhere.
+//! Evaluations of flow-matching policies: tables of one run, and runs side by side on one web page in one
+//! file that loads nothing.
 //!
 //! [`FlowReport::from_manifest`] builds it from a manifest and the prediction tables that it names; adding
 //! a run to the manifest and building again keeps the others.
@@ -14,10 +15,14 @@ mod manifest;
 mod metrics;
 mod scores;
 mod sections;
+mod tables;
 
 pub use error::FlowReportError;
 pub use field::{FieldView, HeatMap, Quiver, Space};
 pub use manifest::{Manifest, ManifestRun};
+pub use tables::{
+    TitledTable, calibration_table, panel_tables, ranking_table, rollout_tables, route_table,
+};
 
 use serde::{Deserialize, Serialize};
 

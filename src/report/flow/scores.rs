@@ -3,6 +3,7 @@
 //! Flat and spike are masks over single slots: a slot counts by its own truth.
 
 use super::Metric;
+use crate::analysis::flow::pearson;
 use crate::formats::predictions::{ChannelPredictions, PredictionTable};
 
 /// Steering of a spike slot is beyond this.
@@ -31,24 +32,6 @@ pub(super) fn steering(table: &PredictionTable) -> Option<&ChannelPredictions> {
     find(table, &["steer"])
 }
 
-/// A mean that is NaN over nothing.
-#[derive(Default)]
-struct Mean {
-    sum: f64,
-    count: usize,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1;
-    }
-
-    fn value(&self) -> f64 {
-        self.sum / self.count as f64
-    }
-}
-
 /// Mean absolute error over the slots that `mask` takes by their truth.
 fn error(
     channel: &ChannelPredictions,
@@ -56,16 +39,18 @@ fn error(
     used: &[bool],
     mask: impl Fn(f32) -> bool,
 ) -> f64 {
-    let mut mean = Mean::default();
+    let (mut sum, mut count) = (0.0, 0_usize);
     for ((truth, value), _) in chunks(channel, horizon)
         .zip(used)
         .filter(|(_, used)| **used)
     {
         for (t, v) in truth.iter().zip(value).filter(|(t, _)| mask(**t)) {
-            mean.add(f64::from((v - t).abs()));
+            sum += f64::from((v - t).abs());
+            count += 1;
         }
     }
-    mean.value()
+    // NaN over nothing, which the page shows as a dash.
+    sum / count as f64
 }
 
 /// Truth and prediction, row by row.
@@ -74,25 +59,18 @@ fn chunks(channel: &ChannelPredictions, horizon: usize) -> impl Iterator<Item = 
     truth.zip(channel.prediction_value.chunks(horizon.max(1)))
 }
 
-/// Pearson correlation of the means over slots, prediction against truth.
+/// Correlation of the means over slots, prediction against truth.
 fn correlation(channel: &ChannelPredictions, horizon: usize, used: &[bool]) -> f64 {
-    let mean =
-        |values: &[f32]| values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
+    let mean = |values: &[f32]| {
+        let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
+        sum / values.len() as f64
+    };
     let pairs: Vec<(f64, f64)> = chunks(channel, horizon)
         .zip(used)
         .filter(|(_, used)| **used)
-        .map(|((truth, value), _)| (mean(truth), mean(value)))
+        .map(|((truth, value), _)| (mean(value), mean(truth)))
         .collect();
-    let count = pairs.len() as f64;
-    let middle = |pick: fn(&(f64, f64)) -> f64| pairs.iter().map(pick).sum::<f64>() / count;
-    let (middle_x, middle_y) = (middle(|p| p.0), middle(|p| p.1));
-    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
-    for (x, y) in pairs.iter().map(|(x, y)| (x - middle_x, y - middle_y)) {
-        xx += x * x;
-        yy += y * y;
-        xy += x * y;
-    }
-    xy / (xx * yy).sqrt()
+    pearson(&pairs).unwrap_or(f64::NAN)
 }
 
 /// Scores a table. Frames with a value that is not finite are left out of every metric.
