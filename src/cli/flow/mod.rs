@@ -4,6 +4,7 @@ mod draw;
 mod fit;
 mod model;
 mod report;
+mod sample;
 mod source;
 
 use super::exit::Outcome;
@@ -21,14 +22,17 @@ pub struct FlowArguments {
 enum FlowCommand {
     /// Fit knots, label distributions and thresholds to the actions of a data set
     Fit(fit::FitArguments),
+    /// Draw action chunks for conditions
+    Sample(Box<sample::SampleArguments>),
     /// Put runs side by side on one self-contained web page
     Report(report::ReportArguments),
 }
 
 /// Runs the command.
-pub fn run(arguments: &FlowArguments, _selector: &str) -> Result<Outcome> {
+pub fn run(arguments: &FlowArguments, selector: &str) -> Result<Outcome> {
     match &arguments.command {
         FlowCommand::Fit(arguments) => fit::run(arguments),
+        FlowCommand::Sample(arguments) => sample::run(arguments, selector),
         FlowCommand::Report(arguments) => report::run(arguments),
     }
 }
