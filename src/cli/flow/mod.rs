@@ -1,6 +1,8 @@
 //! `attractor flow`: one file a subcommand.
 
+mod advise;
 mod draw;
+mod field;
 mod fit;
 mod model;
 mod report;
@@ -20,6 +22,10 @@ pub struct FlowArguments {
 
 #[derive(Debug, Subcommand)]
 enum FlowCommand {
+    /// Measure solvers, and name the cheapest that is accurate enough
+    Advise(Box<advise::AdviseArguments>),
+    /// Look at the velocity field, and at what it does with noise
+    Field(Box<field::FieldArguments>),
     /// Fit knots, label distributions and thresholds to the actions of a data set
     Fit(fit::FitArguments),
     /// Draw action chunks for conditions
@@ -31,6 +37,8 @@ enum FlowCommand {
 /// Runs the command.
 pub fn run(arguments: &FlowArguments, selector: &str) -> Result<Outcome> {
     match &arguments.command {
+        FlowCommand::Advise(arguments) => advise::run(arguments, selector),
+        FlowCommand::Field(arguments) => field::run(arguments, selector),
         FlowCommand::Fit(arguments) => fit::run(arguments),
         FlowCommand::Sample(arguments) => sample::run(arguments, selector),
         FlowCommand::Report(arguments) => report::run(arguments),
