@@ -187,8 +187,17 @@ impl DrawSettings {
         }
     }
 
-    /// A line for the head of a run.
+    /// A line for the head of a run, with the space of its results.
     pub fn line(&self) -> String {
+        let space = match &self.statistics {
+            Some(file) => format!("raw actions by {file}"),
+            None => "actions in model space (no --statistics)".into(),
+        };
+        format!("{}; {space}", self.sampler_line())
+    }
+
+    /// A line for the head of a run: how draws are made.
+    pub fn sampler_line(&self) -> String {
         let solver = match self.solver {
             Solver::Fixed { method, steps } => format!("{method}, {steps} steps"),
             Solver::Adaptive(settings) => format!(
@@ -203,14 +212,7 @@ impl DrawSettings {
             (Some(file), _) => format!("noise of {file}"),
             (None, None) => "recorded noise".into(),
         };
-        let space = match &self.statistics {
-            Some(file) => format!("raw actions by {file}"),
-            None => "actions in model space (no --statistics)".into(),
-        };
-        format!(
-            "sampler  {solver}; {} draws a frame, {noise}; {space}",
-            self.draws
-        )
+        format!("sampler  {solver}; {} draws a frame, {noise}", self.draws)
     }
 }
 

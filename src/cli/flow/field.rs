@@ -138,7 +138,7 @@ pub fn run(arguments: &FieldArguments, selector: &str) -> Result<Outcome> {
     note(&format!(
         "{}{}",
         record.head(&reason),
-        record.sampler.line()
+        record.sampler.sampler_line()
     ));
     let mut views = Vec::new();
     for &row in &chosen {
@@ -356,7 +356,11 @@ fn write(
                 "attractor {}, {}, {}, seed {}, weights {}",
                 record.version,
                 record.device,
-                record.sampler.line().trim_start_matches("sampler").trim(),
+                record
+                    .sampler
+                    .sampler_line()
+                    .trim_start_matches("sampler")
+                    .trim(),
                 record.seed,
                 record.weights_hash
             ),
