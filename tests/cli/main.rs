@@ -7,6 +7,7 @@ mod demo;
 mod drive;
 mod flow;
 mod flow_fit;
+mod flow_views;
 mod plans;
 mod support;
 mod verify;
