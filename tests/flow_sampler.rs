@@ -49,7 +49,7 @@ fn inputs(map: &ArrayMap) -> (Vec<f32>, Vec<f32>) {
 fn error(map: &ArrayMap, name: &str, found: &[f64]) -> f64 {
     let expected = map
         .get(name)
-        .and_then(|array| Ok(array.to_f64().expect("f64")))
+        .map(|array| array.to_f64().expect("f64"))
         .expect(name);
     assert_eq!(expected.len(), found.len(), "{name}");
     let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
