@@ -1,7 +1,13 @@
 //! `attractor flow`: one file a subcommand.
 
+mod advise;
+mod draw;
+mod field;
 mod fit;
+mod model;
 mod report;
+mod sample;
+mod source;
 
 use super::exit::Outcome;
 use anyhow::Result;
@@ -16,16 +22,25 @@ pub struct FlowArguments {
 
 #[derive(Debug, Subcommand)]
 enum FlowCommand {
+    /// Measure solvers, and name the cheapest that is accurate enough
+    Advise(Box<advise::AdviseArguments>),
+    /// Look at the velocity field, and at what it does with noise
+    Field(Box<field::FieldArguments>),
     /// Fit knots, label distributions and thresholds to the actions of a data set
     Fit(fit::FitArguments),
+    /// Draw action chunks for conditions
+    Sample(Box<sample::SampleArguments>),
     /// Put runs side by side on one self-contained web page
     Report(report::ReportArguments),
 }
 
 /// Runs the command.
-pub fn run(arguments: &FlowArguments, _selector: &str) -> Result<Outcome> {
+pub fn run(arguments: &FlowArguments, selector: &str) -> Result<Outcome> {
     match &arguments.command {
+        FlowCommand::Advise(arguments) => advise::run(arguments, selector),
+        FlowCommand::Field(arguments) => field::run(arguments, selector),
         FlowCommand::Fit(arguments) => fit::run(arguments),
+        FlowCommand::Sample(arguments) => sample::run(arguments, selector),
         FlowCommand::Report(arguments) => report::run(arguments),
     }
 }
