@@ -73,7 +73,7 @@ const MOST_SAMPLES: usize = 1 << 20;
 
 /// Numbers of drives, in the order given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct DriveList(Vec<u32>);
+pub(super) struct DriveList(pub(super) Vec<u32>);
 
 impl FromStr for DriveList {
     type Err = String;

@@ -1,5 +1,7 @@
 //! `attractor flow`: one file a subcommand.
 
+mod fit;
+
 use super::exit::Outcome;
 use anyhow::Result;
 use clap::Subcommand;
@@ -12,9 +14,14 @@ pub struct FlowArguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum FlowCommand {}
+enum FlowCommand {
+    /// Fit knots, label distributions and thresholds to the actions of a data set
+    Fit(fit::FitArguments),
+}
 
 /// Runs the command.
 pub fn run(arguments: &FlowArguments, _selector: &str) -> Result<Outcome> {
-    match arguments.command {}
+    match &arguments.command {
+        FlowCommand::Fit(arguments) => fit::run(arguments),
+    }
 }
