@@ -1,5 +1,6 @@
-//! Tells the tests at compile time whether a GPU adapter can be expected (`cfg(gpu_adapter)`), so that
-//! tests which need one are reported as ignored, never as passed, where there is none.
+//! Tells the tests at compile time whether a GPU adapter (`cfg(gpu_adapter)`) and a browser with its driver
+//! (`cfg(browser)`) can be expected, so that tests which need one are reported as ignored, never as passed,
+//! where there is none.
 
 use std::path::Path;
 
@@ -10,7 +11,15 @@ const DRIVER_FOLDERS: &[&str] = &[
     "/etc/vulkan/icd.d",
 ];
 
+/// Programs that the browser tests start.
+const BROWSER_PROGRAMS: [&str; 2] = ["chromium", "chromedriver"];
+
 fn main() {
+    look_for_drivers();
+    look_for_browser();
+}
+
+fn look_for_drivers() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=VK_DRIVER_FILES");
     println!("cargo:rerun-if-env-changed=VK_ICD_FILENAMES");
@@ -26,5 +35,20 @@ fn main() {
     let system = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if named || installed || system == "macos" || system == "windows" {
         println!("cargo:rustc-cfg=gpu_adapter");
+    }
+}
+
+fn look_for_browser() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let found = BROWSER_PROGRAMS.map(|program| {
+        let mut places = folders.iter().map(|folder| folder.join(program));
+        places.find(|place| place.is_file())
+    });
+    for place in found.iter().flatten() {
+        println!("cargo:rerun-if-changed={}", place.display());
+    }
+    if found.iter().all(Option::is_some) {
+        println!("cargo:rustc-cfg=browser");
     }
 }

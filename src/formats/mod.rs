@@ -17,6 +17,7 @@ mod map;
 mod npy;
 pub mod npz;
 pub mod pickle;
+pub mod predictions;
 pub mod safetensors;
 pub mod torch;
 

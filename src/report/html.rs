@@ -136,6 +136,15 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}code{font-family:ui-mono
 
 /// A whole page with a title and content; self-contained.
 pub fn page<N: Into<Node>>(title: &str, content: impl IntoIterator<Item = N>) -> String {
+    page_with(title, [], content)
+}
+
+/// [`page`] with further elements at the end of its head.
+pub fn page_with<N: Into<Node>>(
+    title: &str,
+    more: impl IntoIterator<Item = Element>,
+    content: impl IntoIterator<Item = N>,
+) -> String {
     let viewport = element("meta")
         .attribute("name", "viewport")
         .attribute("content", "width=device-width,initial-scale=1");
@@ -143,7 +152,8 @@ pub fn page<N: Into<Node>>(title: &str, content: impl IntoIterator<Item = N>) ->
         .child(element("meta").attribute("charset", "utf-8"))
         .child(viewport)
         .child(element("title").text(title))
-        .child(element("style").child(Node::Markup(LOOKS.into())));
+        .child(element("style").child(Node::Markup(LOOKS.into())))
+        .children(more);
     let html = element("html")
         .attribute("lang", "en")
         .child(head)

@@ -1,6 +1,7 @@
 //! `attractor flow`: one file a subcommand.
 
 mod fit;
+mod report;
 
 use super::exit::Outcome;
 use anyhow::Result;
@@ -17,11 +18,14 @@ pub struct FlowArguments {
 enum FlowCommand {
     /// Fit knots, label distributions and thresholds to the actions of a data set
     Fit(fit::FitArguments),
+    /// Put runs side by side on one self-contained web page
+    Report(report::ReportArguments),
 }
 
 /// Runs the command.
 pub fn run(arguments: &FlowArguments, _selector: &str) -> Result<Outcome> {
     match &arguments.command {
         FlowCommand::Fit(arguments) => fit::run(arguments),
+        FlowCommand::Report(arguments) => report::run(arguments),
     }
 }

@@ -5,7 +5,7 @@ use crate::analysis::flow::{
     RouteReport,
 };
 
-use super::Table;
+use crate::report::Table;
 
 /// A table with its title.
 pub type TitledTable = (String, Table);
