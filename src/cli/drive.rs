@@ -1,9 +1,8 @@
 //! `attractor drive`: the driving benchmark.
 
 use super::exit::{Outcome, Usage};
-use super::output::{note, pretty, print};
+use super::output::{check_free, note, pretty, print};
 use anyhow::Result;
-use attractor::formats::check_writable;
 use attractor::report::Table;
 use attractor::worlds::driving::{
     CHANNELS, CONDITION_DIM, CONDITION_VALUES, CacheForm, Decision, Drive, FRAMES, HELD_OUT_DRIVES,
@@ -145,23 +144,8 @@ pub fn run(arguments: &DriveArguments) -> Result<Outcome> {
 
 fn generate(arguments: &GenerateArguments) -> Result<Outcome> {
     let numbers = &arguments.drives.0;
-    let samples = numbers.len().saturating_mul(arguments.frames);
-    if arguments.frames == 0 {
-        return Err(Usage("--frames: expected at least 1, found 0".into()).into());
-    }
-    if samples > MOST_SAMPLES {
-        let message = format!(
-            "--frames: expected at most {MOST_SAMPLES} samples in all, found {} in each of {} drives",
-            arguments.frames,
-            numbers.len()
-        );
-        return Err(Usage(message).into());
-    }
-    check_writable(&arguments.out)?;
-    if !arguments.force && arguments.out.exists() {
-        let file = arguments.out.display();
-        return Err(Usage(format!("{file}: exists; --force writes over it")).into());
-    }
+    check_samples(&arguments.drives, arguments.frames)?;
+    check_free(&arguments.out, arguments.force)?;
     let drives: Vec<Drive> = numbers
         .par_iter()
         .map(|&number| Drive::generate(number, arguments.frames))
@@ -196,6 +180,21 @@ fn generate(arguments: &GenerateArguments) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Good)
+}
+
+/// Refuses no samples, and more than a file may get.
+pub fn check_samples(drives: &DriveList, frames: usize) -> Result<()> {
+    let count = drives.0.len();
+    if frames == 0 {
+        return Err(Usage("--frames: expected at least 1, found 0".into()).into());
+    }
+    if count.saturating_mul(frames) > MOST_SAMPLES {
+        let message = format!(
+            "--frames: expected at most {MOST_SAMPLES} samples in all, found {frames} in each of {count} drives"
+        );
+        return Err(Usage(message).into());
+    }
+    Ok(())
 }
 
 impl DriveRecord {

@@ -4,6 +4,7 @@ use attractor::bench::BenchError;
 use attractor::device::DeviceError;
 use attractor::graph::GraphError;
 use attractor::samplers::PlannerError;
+use attractor::samplers::flow::FlowError;
 use std::process::ExitCode;
 
 /// How a command that ran to its end came out.
@@ -107,6 +108,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             return Some(NUMERIC_FAILURE);
         }
         Some(PlannerError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<FlowError>() {
+        Some(FlowError::NotFinite { .. } | FlowError::Tolerance { .. }) => {
+            return Some(NUMERIC_FAILURE);
+        }
+        Some(FlowError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
     match cause.downcast_ref::<BenchError>() {

@@ -9,8 +9,10 @@ mod info;
 mod model;
 mod output;
 mod plan;
+mod progress;
 mod record;
 mod sampling;
+mod shard;
 mod verify;
 
 use clap::{Parser, Subcommand};

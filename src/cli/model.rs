@@ -61,18 +61,7 @@ impl Configuration {
             .into());
         }
         let path = given.unwrap_or(&beside);
-        let limits = Limits {
-            file_bytes: 16 << 20,
-            ..Limits::default()
-        };
-        let bytes = read_file(path, &limits)?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Usage(format!(
-                "{}: expected JSON text, found bytes that are not UTF-8",
-                path.display()
-            ))
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &read_text(path)?)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
@@ -106,6 +95,22 @@ impl Configuration {
             .map(Some)
             .map_err(|error| Usage(format!("{}: {key}: {error}", self.file)).into())
     }
+}
+
+/// The text of a configuration file.
+pub fn read_text(path: &Path) -> Result<String> {
+    let limits = Limits {
+        file_bytes: 16 << 20,
+        ..Limits::default()
+    };
+    let bytes = read_file(path, &limits)?;
+    String::from_utf8(bytes).map_err(|_| {
+        let file = path.display();
+        Usage(format!(
+            "{file}: expected JSON text, found bytes that are not UTF-8"
+        ))
+        .into()
+    })
 }
 
 /// Loads weights of any of the three kinds of file, without the prefixes that PyTorch wrappers put

@@ -1,6 +1,9 @@
-//! Standard output that a closed pipe does not turn into a panic.
+//! Standard output that a closed pipe does not turn into a panic, and files that are not written over.
 
+use super::exit::Usage;
+use attractor::formats::check_writable;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// Writes text to standard output.
 pub fn print(text: &str) -> io::Result<()> {
@@ -18,4 +21,15 @@ pub fn note(text: &str) {
 /// JSON for people: indented, with a newline at the end.
 pub fn pretty(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// Checks before the work that a result can be written, and that it would write over nothing unless `force`
+/// is set.
+pub fn check_free(path: &Path, force: bool) -> anyhow::Result<()> {
+    check_writable(path)?;
+    if !force && path.exists() {
+        let file = path.display();
+        return Err(Usage(format!("{file}: exists; --force writes over it")).into());
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Where and how results were made. Holds no times: the same run gives the same record.
 #[derive(Debug, Clone, Serialize)]
-pub struct RunRecord {
+pub struct RunRecord<S = SamplerSettings> {
     /// Version of this program.
     pub version: &'static str,
     /// Device name.
@@ -30,16 +30,16 @@ pub struct RunRecord {
     /// Hash of the weights.
     pub weights_hash: String,
     /// Sampler settings.
-    pub sampler: SamplerSettings,
+    pub sampler: S,
 }
 
-impl RunRecord {
+impl<S: Clone> RunRecord<S> {
     /// The record of a run on `device`.
     pub fn new(
         device: &Device,
         seed: u64,
         (weights, weights_hash): (&str, &str),
-        sampler: &SamplerSettings,
+        sampler: &S,
     ) -> Self {
         let info = device.info();
         Self {
@@ -58,21 +58,27 @@ impl RunRecord {
         }
     }
 
-    /// Lines at the head of a run: version, device and why it was chosen, weights, seed, sampler.
+    /// Lines at the head of every run: version, device and why it was chosen, weights, seed.
+    pub fn head(&self, reason: &str) -> String {
+        let checked = if self.checked {
+            "; checked shaders"
+        } else {
+            ""
+        };
+        format!(
+            "attractor {}\ndevice   {reason}{checked}\nweights  {} ({})\nseed     {}\n",
+            self.version, self.weights, self.weights_hash, self.seed,
+        )
+    }
+}
+
+impl RunRecord {
+    /// Lines at the head of a run of the planner: [`RunRecord::head`] and the sampler.
     pub fn header(&self, reason: &str) -> String {
         let s = &self.sampler;
         format!(
-            "attractor {}\ndevice   {reason}{}\nweights  {} ({})\nseed     {}\nsampler  {}, {} steps, {} schedule, \
-             strategy {}, eta {}, temperature {}, top-k {}, top-p {}\n",
-            self.version,
-            if self.checked {
-                "; checked shaders"
-            } else {
-                ""
-            },
-            self.weights,
-            self.weights_hash,
-            self.seed,
+            "{}sampler  {}, {} steps, {} schedule, strategy {}, eta {}, temperature {}, top-k {}, top-p {}\n",
+            self.head(reason),
             name(&s.sampler),
             s.steps,
             s.noise_schedule,

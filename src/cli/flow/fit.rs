@@ -2,12 +2,10 @@
 
 use crate::cli::drive::DriveList;
 use crate::cli::exit::{Outcome, Usage};
-use crate::cli::output::{note, pretty, print};
+use crate::cli::output::{check_free, note, pretty, print};
 use anyhow::{Context, Result};
 use attractor::formats::feature_cache::{CacheExpectation, FeatureCache};
-use attractor::formats::{
-    FileKind, FormatError, Limits, check_writable, parse_arrays, read_file, sniff,
-};
+use attractor::formats::{FileKind, FormatError, Limits, parse_arrays, read_file, sniff};
 use attractor::report::Table;
 use attractor::training::action_statistics::{ActionStatistics, FitSettings};
 use attractor::training::label_smoothing::LabelSettings;
@@ -91,11 +89,7 @@ struct Channel {
 
 /// Runs the command.
 pub fn run(arguments: &FitArguments) -> Result<Outcome> {
-    check_writable(&arguments.out)?;
-    if !arguments.force && arguments.out.exists() {
-        let file = arguments.out.display();
-        return Err(Usage(format!("{file}: exists; --force writes over it")).into());
-    }
+    check_free(&arguments.out, arguments.force)?;
     let chunks = match (&arguments.data, &arguments.drives) {
         (Some(file), _) => from_file(file, &arguments.action_keys)?,
         (None, Some(drives)) => from_drives(drives),

@@ -1,7 +1,10 @@
 //! `attractor flow`: one file a subcommand.
 
+mod draw;
 mod fit;
+mod model;
 mod report;
+mod source;
 
 use super::exit::Outcome;
 use anyhow::Result;

@@ -3,18 +3,19 @@
 mod explain;
 mod input;
 mod output;
-mod progress;
 
 use super::exit::Outcome;
 use super::model::{Configuration, load_weights};
 use super::output::note;
+use super::progress;
 use super::record::RunRecord;
 use super::sampling::SamplerArguments;
+use super::shard::Shard;
 use attractor::device::{DeviceKind, Selection};
 use attractor::formats::check_writable;
 use attractor::samplers::{Observations, PlanRequest, Planner, SamplerSettings};
 use attractor::worlds::minihack::{Grid, hazards};
-use input::{Input, Shard};
+use input::Input;
 use std::path::PathBuf;
 
 /// Arguments of `attractor plan`.

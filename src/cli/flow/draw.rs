@@ -1,0 +1,300 @@
+//! How to draw: solver, number of draws, noise; and drawing for many frames.
+
+use super::model::Policy;
+use super::source::Source;
+use crate::cli::exit::Usage;
+use anyhow::Result;
+use attractor::samplers::flow::{
+    AdaptiveSettings, FlowDraws, FlowError, FlowReport, FlowRequest, FlowSampler, Method, Noise,
+    Solver,
+};
+use serde::Serialize;
+use std::ops::Range;
+
+/// `--solver`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum SolverName {
+    /// Order 1, one evaluation a step
+    Euler,
+    /// Order 2, two evaluations a step
+    Midpoint,
+    /// Order 2, two evaluations a step
+    Heun,
+    /// Order 4, four evaluations a step
+    Rk4,
+    /// Order 5, six evaluations a step
+    #[value(name = "dormand_prince5")]
+    DormandPrince5,
+    /// Dormand-Prince 5(4) with a step size for every draw
+    Adaptive,
+}
+
+impl SolverName {
+    fn method(self) -> Option<Method> {
+        Some(match self {
+            Self::Euler => Method::Euler,
+            Self::Midpoint => Method::Midpoint,
+            Self::Heun => Method::Heun,
+            Self::Rk4 => Method::Rk4,
+            Self::DormandPrince5 => Method::DormandPrince5,
+            Self::Adaptive => return None,
+        })
+    }
+}
+
+/// Flags of the solver.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SolverArguments {
+    /// How the ODE from noise to action is solved
+    #[arg(long, value_enum, default_value = "heun")]
+    pub solver: SolverName,
+    /// Steps of equal size [default: 32]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// Adaptive solver: error of a step allowed per unit of the state [default: 1e-4]
+    #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
+    pub rtol: Option<f32>,
+    /// Adaptive solver: error of a step allowed beside that [default: 1e-4]
+    #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
+    pub atol: Option<f32>,
+    /// Adaptive solver: steps tried before a draw has failed [default: 2000]
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u32>,
+}
+
+impl SolverArguments {
+    /// Checked settings.
+    pub fn solver(&self) -> Result<Solver> {
+        let solver = match self.solver.method() {
+            Some(method) => {
+                let foreign = [
+                    ("--rtol", self.rtol.is_some()),
+                    ("--atol", self.atol.is_some()),
+                    ("--max-steps", self.max_steps.is_some()),
+                ];
+                if let Some((flag, _)) = foreign.into_iter().find(|(_, given)| *given) {
+                    let message = format!("{flag}: expected --solver adaptive, found {method}");
+                    return Err(Usage(message).into());
+                }
+                let steps = self.steps.unwrap_or(32);
+                Solver::Fixed { method, steps }
+            }
+            None if self.steps.is_some() => {
+                let message = "--steps: expected a solver with equal steps, found adaptive";
+                return Err(Usage(message.into()).into());
+            }
+            None => {
+                let usual = AdaptiveSettings::default();
+                Solver::Adaptive(AdaptiveSettings {
+                    relative_tolerance: self.rtol.unwrap_or(usual.relative_tolerance),
+                    absolute_tolerance: self.atol.unwrap_or(usual.absolute_tolerance),
+                    maximum_steps: self.max_steps.unwrap_or(usual.maximum_steps),
+                    ..usual
+                })
+            }
+        };
+        solver.check()?;
+        Ok(solver)
+    }
+}
+
+/// Flags of the noise.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NoiseArguments {
+    /// Draws of every frame
+    #[arg(long, value_name = "K", default_value_t = 32)]
+    pub draws: usize,
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub seed: u64,
+    /// Which of several independent sets of draws
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub stream: u32,
+    /// Standard deviation of the noise
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    pub temperature: f32,
+}
+
+impl NoiseArguments {
+    /// Checks what no request is needed for.
+    pub fn check(&self) -> Result<()> {
+        if self.draws == 0 {
+            return Err(
+                Usage("--draws: expected at least 1 draw a frame (K), found 0".into()).into(),
+            );
+        }
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            let found = self.temperature;
+            let message = format!("--temperature: expected a finite number from 0, found {found}");
+            return Err(Usage(message).into());
+        }
+        Ok(())
+    }
+
+    /// Noise by these flags.
+    pub fn noise(&self) -> Noise<'static> {
+        Noise::Seeded {
+            seed: self.seed,
+            stream: self.stream,
+            temperature: self.temperature,
+        }
+    }
+}
+
+/// What a record says of how draws were made.
+#[derive(Debug, Clone, Serialize)]
+pub struct DrawSettings {
+    /// How the ODE was solved.
+    pub solver: Solver,
+    /// Draws of every frame.
+    pub draws: usize,
+    /// Which set of draws.
+    pub stream: u32,
+    /// Standard deviation of the noise; none where it was recorded.
+    pub temperature: Option<f32>,
+    /// Which end of the model's time is noise.
+    pub time_direction: attractor::models::flow::TimeDirection,
+    /// What was predicted for.
+    pub source: String,
+    /// Statistics that turned draws into raw actions, where there were any.
+    pub statistics: Option<String>,
+    /// Rows left out as not finite.
+    pub dropped: usize,
+}
+
+impl DrawSettings {
+    /// Settings of a run with seeded noise.
+    pub fn new(policy: &Policy, source: &Source, solver: Solver, noise: &NoiseArguments) -> Self {
+        Self {
+            solver,
+            draws: noise.draws,
+            stream: noise.stream,
+            temperature: Some(noise.temperature),
+            time_direction: policy.config.time_direction,
+            source: source.name.clone(),
+            statistics: policy.statistics_file.clone(),
+            dropped: source.dropped,
+        }
+    }
+
+    /// A line for the head of a run.
+    pub fn line(&self) -> String {
+        let solver = match self.solver {
+            Solver::Fixed { method, steps } => format!("{method}, {steps} steps"),
+            Solver::Adaptive(settings) => format!(
+                "adaptive, relative tolerance {}, absolute {}, at most {} steps",
+                settings.relative_tolerance, settings.absolute_tolerance, settings.maximum_steps
+            ),
+        };
+        let noise = match self.temperature {
+            Some(temperature) => format!("stream {}, temperature {temperature}", self.stream),
+            None => "recorded noise".into(),
+        };
+        let space = match &self.statistics {
+            Some(file) => format!("raw actions by {file}"),
+            None => "actions in model space (no --statistics)".into(),
+        };
+        format!(
+            "sampler  {solver}; {} draws a frame, {noise}; {space}",
+            self.draws
+        )
+    }
+}
+
+/// Rows handed to the sampler at once, so that long jobs show progress.
+const PIECE_ROWS: usize = 8192;
+
+/// Draws for some frames of a source in pieces. Noise is keyed by the number of the row in the source, so
+/// draws do not depend on the range that they are a part of.
+pub fn draw(
+    sampler: &mut FlowSampler,
+    source: &Source,
+    range: Range<usize>,
+    (solver, draws, noise): (Solver, usize, Noise<'_>),
+    record: bool,
+) -> Result<FlowDraws> {
+    let chunk = sampler.config().chunk();
+    let piece = (PIECE_ROWS / draws.max(1)).max(1);
+    let bar = crate::cli::progress::bar(range.len());
+    let mut all: Option<FlowDraws> = None;
+    for start in range.clone().step_by(piece) {
+        let end = range.end.min(start + piece);
+        let rows = draws * chunk;
+        let noise = match noise {
+            Noise::Recorded(values) => {
+                let places = (start - range.start) * rows..(end - range.start) * rows;
+                Noise::Recorded(values.get(places).unwrap_or_default())
+            }
+            seeded => seeded,
+        };
+        let request = FlowRequest {
+            conditions: source.conditions_of(start..end),
+            frames: end - start,
+            first_frame: u32::try_from(start)?,
+            draws,
+            noise,
+            solver,
+            record,
+        };
+        let drawn = sampler
+            .sample(&request)
+            .map_err(|error| in_source(error, start))?;
+        all = Some(match all {
+            None => drawn,
+            Some(all) => join(all, drawn, (start - range.start, end - start)),
+        });
+        bar.inc((end - start) as u64);
+    }
+    bar.finish_and_clear();
+    all.ok_or_else(|| Usage("expected at least 1 frame to draw for, found 0".into()).into())
+}
+
+/// Frames of a piece as rows of the source.
+fn in_source(error: FlowError, start: usize) -> FlowError {
+    match error {
+        FlowError::NotFinite { frame, draw } => FlowError::NotFinite {
+            frame: frame + start,
+            draw,
+        },
+        mut error => {
+            if let FlowError::Tolerance { frame, .. } = &mut error {
+                *frame += start;
+            }
+            error
+        }
+    }
+}
+
+/// Joins two pieces of so many frames.
+fn join(mut all: FlowDraws, piece: FlowDraws, (before, added): (usize, usize)) -> FlowDraws {
+    all.values.extend(piece.values);
+    all.values_f64.extend(piece.values_f64);
+    if let (Some(all), Some(piece)) = (&mut all.trajectories, piece.trajectories) {
+        all.extend(piece);
+    }
+    let (a, b) = (all.report, piece.report);
+    let share = before as f64 / (before + added).max(1) as f64;
+    all.report = FlowReport {
+        runs: a.runs + b.runs,
+        dispatches: a.dispatches + b.dispatches,
+        submissions: a.submissions + b.submissions,
+        host_seconds: a.host_seconds + b.host_seconds,
+        seconds: a.seconds + b.seconds,
+        working_bytes: a.working_bytes.max(b.working_bytes),
+        evaluations: if a.evaluations == b.evaluations {
+            a.evaluations
+        } else {
+            share * a.evaluations + (1.0 - share) * b.evaluations
+        },
+        accepted: a.accepted + b.accepted,
+        rejected: a.rejected + b.rejected,
+        ..a
+    };
+    all
+}
