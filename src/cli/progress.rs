@@ -9,9 +9,7 @@ pub fn bar(count: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(count as u64);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:32} {pos}/{len}, {per_sec}, {eta} left")
-    {
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len}, {per_sec}, {eta} left") {
         bar.set_style(style);
     }
     bar

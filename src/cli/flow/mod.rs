@@ -1,10 +1,14 @@
 //! `attractor flow`: one file a subcommand.
 
 mod draw;
+mod drawing;
+mod evaluate;
 mod fit;
 mod model;
+mod predict;
 mod report;
 mod source;
+mod table;
 
 use super::exit::Outcome;
 use anyhow::Result;
@@ -19,16 +23,22 @@ pub struct FlowArguments {
 
 #[derive(Debug, Subcommand)]
 enum FlowCommand {
+    /// Draw for every frame, measure everything a flow policy is judged by, and write it on a page
+    Evaluate(Box<evaluate::EvaluateArguments>),
     /// Fit knots, label distributions and thresholds to the actions of a data set
     Fit(fit::FitArguments),
+    /// Draw for every frame, read one chunk out, and write a table of predictions
+    Predict(Box<predict::PredictArguments>),
     /// Put runs side by side on one self-contained web page
     Report(report::ReportArguments),
 }
 
 /// Runs the command.
-pub fn run(arguments: &FlowArguments, _selector: &str) -> Result<Outcome> {
+pub fn run(arguments: &FlowArguments, selector: &str) -> Result<Outcome> {
     match &arguments.command {
+        FlowCommand::Evaluate(arguments) => evaluate::run(arguments, selector),
         FlowCommand::Fit(arguments) => fit::run(arguments),
+        FlowCommand::Predict(arguments) => predict::run(arguments, selector),
         FlowCommand::Report(arguments) => report::run(arguments),
     }
 }
