@@ -81,8 +81,8 @@ fn integrate(kernel: AdaptiveStep) -> State<f64> {
             let line = DORMAND_PRINCE.stages[stage];
             let x = state.line(kernel.rows, kernel.width, line);
             let node = real_ratio(DORMAND_PRINCE.nodes[stage]);
-            for at in 0..count {
-                state.k[stage * count + at] = velocity(&state, at, x[at], node);
+            for (at, x) in x.into_iter().enumerate() {
+                state.k[stage * count + at] = velocity(&state, at, x, node);
             }
         }
         state.candidate = state.line(kernel.rows, kernel.width, DORMAND_PRINCE.weights);
