@@ -5,6 +5,7 @@ mod bad_numbers;
 mod bench;
 mod demo;
 mod drive;
+mod flow;
 mod flow_evaluate;
 mod flow_fit;
 mod plans;

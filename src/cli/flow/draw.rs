@@ -158,6 +158,9 @@ pub struct DrawSettings {
     pub stream: u32,
     /// Standard deviation of the noise; none where it was recorded.
     pub temperature: Option<f32>,
+    /// File of recorded noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<String>,
     /// Which end of the model's time is noise.
     pub time_direction: attractor::models::flow::TimeDirection,
     /// What was predicted for.
@@ -176,6 +179,7 @@ impl DrawSettings {
             draws: noise.draws,
             stream: noise.stream,
             temperature: Some(noise.temperature),
+            noise: None,
             time_direction: policy.config.time_direction,
             source: source.name.clone(),
             statistics: policy.statistics_file.clone(),
@@ -183,8 +187,17 @@ impl DrawSettings {
         }
     }
 
-    /// A line for the head of a run.
+    /// A line for the head of a run, with the space of its results.
     pub fn line(&self) -> String {
+        let space = match &self.statistics {
+            Some(file) => format!("raw actions by {file}"),
+            None => "actions in model space (no --statistics)".into(),
+        };
+        format!("{}; {space}", self.sampler_line())
+    }
+
+    /// A line for the head of a run: how draws are made.
+    pub fn sampler_line(&self) -> String {
         let solver = match self.solver {
             Solver::Fixed { method, steps } => format!("{method}, {steps} steps"),
             Solver::Adaptive(settings) => format!(
@@ -192,18 +205,14 @@ impl DrawSettings {
                 settings.relative_tolerance, settings.absolute_tolerance, settings.maximum_steps
             ),
         };
-        let noise = match self.temperature {
-            Some(temperature) => format!("stream {}, temperature {temperature}", self.stream),
-            None => "recorded noise".into(),
+        let noise = match (&self.noise, self.temperature) {
+            (None, Some(temperature)) => {
+                format!("stream {}, temperature {temperature}", self.stream)
+            }
+            (Some(file), _) => format!("noise of {file}"),
+            (None, None) => "recorded noise".into(),
         };
-        let space = match &self.statistics {
-            Some(file) => format!("raw actions by {file}"),
-            None => "actions in model space (no --statistics)".into(),
-        };
-        format!(
-            "sampler  {solver}; {} draws a frame, {noise}; {space}",
-            self.draws
-        )
+        format!("sampler  {solver}; {} draws a frame, {noise}", self.draws)
     }
 }
 
@@ -252,7 +261,13 @@ pub fn draw(
         bar.inc((end - start) as u64);
     }
     bar.finish_and_clear();
-    all.ok_or_else(|| Usage("expected at least 1 frame to draw for, found 0".into()).into())
+    // A shard may be empty, and has the arrays of the others all the same.
+    Ok(all.unwrap_or_else(|| FlowDraws {
+        values: Vec::new(),
+        values_f64: Vec::new(),
+        trajectories: record.then(Vec::new),
+        report: FlowReport::default(),
+    }))
 }
 
 /// Frames of a piece as rows of the source.

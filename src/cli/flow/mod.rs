@@ -1,12 +1,15 @@
 //! `attractor flow`: one file a subcommand.
 
+mod advise;
 mod draw;
 mod drawing;
 mod evaluate;
+mod field;
 mod fit;
 mod model;
 mod predict;
 mod report;
+mod sample;
 mod source;
 mod table;
 
@@ -29,6 +32,14 @@ enum FlowCommand {
     Fit(fit::FitArguments),
     /// Draw for every frame, read one chunk out, and write a table of predictions
     Predict(Box<predict::PredictArguments>),
+    /// Measure solvers, and name the cheapest that is accurate enough
+    Advise(Box<advise::AdviseArguments>),
+    /// Look at the velocity field, and at what it does with noise
+    Field(Box<field::FieldArguments>),
+    /// Fit knots, label distributions and thresholds to the actions of a data set
+    Fit(fit::FitArguments),
+    /// Draw action chunks for conditions
+    Sample(Box<sample::SampleArguments>),
     /// Put runs side by side on one self-contained web page
     Report(report::ReportArguments),
 }
@@ -39,6 +50,10 @@ pub fn run(arguments: &FlowArguments, selector: &str) -> Result<Outcome> {
         FlowCommand::Evaluate(arguments) => evaluate::run(arguments, selector),
         FlowCommand::Fit(arguments) => fit::run(arguments),
         FlowCommand::Predict(arguments) => predict::run(arguments, selector),
+        FlowCommand::Advise(arguments) => advise::run(arguments, selector),
+        FlowCommand::Field(arguments) => field::run(arguments, selector),
+        FlowCommand::Fit(arguments) => fit::run(arguments),
+        FlowCommand::Sample(arguments) => sample::run(arguments, selector),
         FlowCommand::Report(arguments) => report::run(arguments),
     }
 }

@@ -70,6 +70,16 @@ pub enum FlowError {
         /// Rows of the run.
         rows: usize,
     },
+    /// No solver that was tried is accurate enough.
+    #[error("tolerance {tolerance:e}: none of {count} solvers meets it; the best: {best}")]
+    NoSolver {
+        /// Largest error accepted, model space.
+        tolerance: f64,
+        /// Solvers that were tried.
+        count: usize,
+        /// The most accurate one.
+        best: String,
+    },
 }
 
 impl From<DeviceError> for FlowError {

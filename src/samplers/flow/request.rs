@@ -5,6 +5,8 @@ use super::error::{FlowError, refuse};
 use super::solver::Method;
 use crate::models::flow::DecoderConfig;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// Most steps of a solver: recorded launches take memory.
 const MOST_STEPS: usize = 100_000;
@@ -47,6 +49,39 @@ impl Solver {
             Self::Fixed { .. } => Ok(()),
             Self::Adaptive(settings) => settings.check(),
         }
+    }
+}
+
+impl fmt::Display for Solver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed { method, steps } => write!(f, "{method}/{steps}"),
+            Self::Adaptive(settings) => {
+                let (relative, absolute) =
+                    (settings.relative_tolerance, settings.absolute_tolerance);
+                write!(f, "adaptive/{relative:e}")?;
+                if absolute == relative {
+                    return Ok(());
+                }
+                write!(f, ",{absolute:e}")
+            }
+        }
+    }
+}
+
+impl FromStr for Solver {
+    type Err = String;
+
+    /// A method and its steps, such as `rk4/256`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected METHOD/STEPS such as rk4/256, found {text:?}");
+        let (method, steps) = text.split_once('/').ok_or_else(wrong)?;
+        let solver = Self::Fixed {
+            method: method.parse()?,
+            steps: steps.parse().map_err(|_| wrong())?,
+        };
+        solver.check().map_err(|error| error.to_string())?;
+        Ok(solver)
     }
 }
 
