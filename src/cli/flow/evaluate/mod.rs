@@ -7,6 +7,7 @@ mod output;
 
 use super::draw::{DrawSettings, NoiseArguments, SolverArguments};
 use super::drawing::{BATCH_FRAMES, Drawer, Drawn, check_readout};
+use super::field::usual_views;
 use super::model::{ModelArguments, Policy};
 use super::source::{Source, SourceArguments, Truth};
 use super::table::recording;
@@ -19,7 +20,7 @@ use attractor::analysis::flow::{Chunks, Draws, PanelConfig, PanelInput, RankingC
 use attractor::device::Selection;
 use benchmark::Benchmark;
 use measure::{Calibrations, Measures, RouteMeasures};
-use output::{Folder, Format};
+use output::{Folder, Format, Results};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -53,6 +54,9 @@ pub struct EvaluateArguments {
     /// Roll out with action feedback too, frame by frame in chains of 64 (drives of DriveChunk-1 only)
     #[arg(long)]
     rollout: bool,
+    /// Look at the velocity field of three frames too, and draw it on the page
+    #[arg(long)]
+    field: bool,
     #[command(flatten)]
     run: RunArguments,
     /// Folder for manifest.json and report.html, which keep the runs before, and for runs/NAME/panel.json and
@@ -159,14 +163,23 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
         let rollout = feedback::feed_back(&mut drawer, arguments.readout, &source, frames)?;
         measures.rollout = Some(rollout);
     }
+    let fields = match arguments.field {
+        true => Some(usual_views(
+            folder.name(),
+            &policy,
+            &device,
+            (&source, truth),
+            &arguments.noise,
+        )?),
+        false => None,
+    };
+    let results = Results {
+        record: &record,
+        measures: &measures,
+        fields: fields.as_deref(),
+    };
     let shape = (drawer.horizon(), drawer.keys());
-    folder.write(
-        arguments,
-        &record,
-        &measures,
-        &source,
-        (&bank.chunks, shape),
-    )?;
+    folder.write(arguments, &results, &source, (&bank.chunks, shape))?;
     Ok(Outcome::Good)
 }
 

@@ -10,7 +10,7 @@ use crate::cli::output::{note, pretty, print};
 use crate::cli::record::RunRecord;
 use anyhow::{Context, Result};
 use attractor::formats::{check_writable, write_atomic};
-use attractor::report::flow::{FlowReport, Link, Manifest, ManifestRun, Verdict};
+use attractor::report::flow::{FieldView, FlowReport, Link, Manifest, ManifestRun, Verdict};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,17 @@ struct Document<'a> {
     measures: &'a Measures,
 }
 
+/// What came out of an evaluation.
+#[derive(Debug)]
+pub struct Results<'a> {
+    /// How it was made.
+    pub record: &'a RunRecord<Settings>,
+    /// Every number.
+    pub measures: &'a Measures,
+    /// Views of the velocity field, where asked for.
+    pub fields: Option<&'a [FieldView]>,
+}
+
 /// The folder, checked before the work.
 #[derive(Debug)]
 pub struct Folder {
@@ -110,6 +121,11 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Name of the run.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Folder of the run, below the root.
     fn own(&self) -> PathBuf {
         Path::new("runs").join(&self.name)
@@ -119,25 +135,28 @@ impl Folder {
     pub fn write(
         mut self,
         arguments: &EvaluateArguments,
-        record: &RunRecord<Settings>,
-        measures: &Measures,
+        results: &Results,
         source: &Source,
         (chunks, shape): (&[f32], (usize, &[String])),
     ) -> Result<()> {
-        let own = self.own();
+        let (own, measures) = (self.own(), results.measures);
         let document = Document {
-            run: record,
+            run: results.record,
             measures,
         };
         let text = pretty(&document)?;
         write_atomic(self.root.join(&own).join("panel.json"), text.as_bytes())?;
         let predictions = own.join("predictions.npz");
         prediction_table(source, chunks, shape)?.save(self.root.join(&predictions))?;
+        let fields = results.fields.map(|views| (views, own.join("fields.json")));
+        if let Some((views, file)) = &fields {
+            write_atomic(self.root.join(file), pretty(views)?.as_bytes())?;
+        }
         let run = &arguments.run;
         self.manifest.put(ManifestRun {
             name: self.name.clone(),
             predictions: Some(predictions),
-            fields: None,
+            fields: fields.map(|(_, file)| file),
             link: run.link.clone(),
             tags: run.tags.clone(),
             notes: run.notes.clone(),
