@@ -16,7 +16,9 @@ use crate::cli::output::note;
 use crate::cli::progress;
 use crate::cli::record::RunRecord;
 use anyhow::Result;
-use attractor::analysis::flow::{Chunks, Draws, PanelConfig, PanelInput, RankingConfig, Readout};
+use attractor::analysis::flow::{
+    Chunks, Draws, PanelConfig, PanelInput, RankingConfig, Readout, Rollout,
+};
 use attractor::device::Selection;
 use benchmark::Benchmark;
 use measure::{Calibrations, Measures, RouteMeasures};
@@ -114,26 +116,34 @@ struct Bank {
     chunks: Vec<f32>,
 }
 
+/// Frames with their truth, and how predictions for them are judged.
+struct Study<'a> {
+    source: &'a Source,
+    truth: &'a Truth,
+    benchmark: Option<Benchmark>,
+    /// Drive of each row.
+    drives: Vec<u32>,
+}
+
 /// Draws, measures, writes, prints.
 pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
     check_readout(arguments.readout, arguments.ranker.as_deref())?;
     let mut policy = Policy::load(&arguments.model)?;
+    if arguments.field && policy.is_regression {
+        let message = "--field: expected a velocity decoder, found a regression head";
+        return Err(Usage(message.into()).into());
+    }
     let folder = Folder::prepare(arguments, &policy)?;
     let source = Source::load(&arguments.source)?;
     policy.accept(&source)?;
-    let Some(truth) = &source.truth else {
-        let message = format!("{}: expected target_actions, found none", source.name);
-        return Err(Usage(message).into());
-    };
-    let benchmark = Benchmark::of(&source, truth);
+    let (study, recordings) = Study::of(&source)?;
     if arguments.rollout {
-        feedback::check(benchmark.as_ref(), &source)?;
+        feedback::check(study.benchmark.as_ref(), &source)?;
     }
     let Selection { device, reason } = Selection::by_name(selector)?;
     let how = (&arguments.solver, &arguments.noise);
     let mut drawer = Drawer::new(&policy, &source, how, arguments.ranker.as_deref(), &device)?;
-    let (drives, recordings) = drives(&source, benchmark.as_ref());
-    let config = panel_config(arguments, &policy, &drawer, benchmark.is_some())?;
+    let config = panel_config(arguments, &policy, &drawer, study.benchmark.is_some())?;
     let settings = Settings {
         draw: DrawSettings::new(&policy, &source, drawer.solver(), drawer.noise()),
         readout: arguments.readout.to_string(),
@@ -149,30 +159,16 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
     note(&settings.draw.line());
 
     let bank = fill(&mut drawer, &source, arguments.readout)?;
-    let mut measures = measure(
-        &drawer,
-        &source,
-        (truth, &drives),
-        &bank,
-        &config,
-        benchmark.as_ref(),
-    )?;
-    if let (true, Some(benchmark)) = (arguments.rollout, &benchmark) {
-        let chunks = Chunks::new(&truth.values, source.len(), truth.horizon, truth.keys.len())?;
-        let frames = (chunks, benchmark);
-        let rollout = feedback::feed_back(&mut drawer, arguments.readout, &source, frames)?;
-        measures.rollout = Some(rollout);
+    let mut measures = study.measure(drawer.draws(), &bank, &config)?;
+    if arguments.rollout {
+        measures.rollout = study.roll_out(&mut drawer, arguments.readout)?;
     }
-    let fields = match arguments.field {
-        true => Some(usual_views(
-            folder.name(),
-            &policy,
-            &device,
-            (&source, truth),
-            &arguments.noise,
-        )?),
-        false => None,
-    };
+    let mut fields = None;
+    if arguments.field {
+        let data = (&source, study.truth);
+        let views = usual_views(folder.name(), &policy, &device, data, &arguments.noise)?;
+        fields = Some(views);
+    }
     let results = Results {
         record: &record,
         measures: &measures,
@@ -202,33 +198,62 @@ fn fill(drawer: &mut Drawer, source: &Source, readout: Readout) -> Result<Bank> 
     Ok(bank)
 }
 
-/// Everything that recorded draws are enough for.
-fn measure(
-    drawer: &Drawer,
-    source: &Source,
-    (truth, drives): (&Truth, &[u32]),
-    bank: &Bank,
-    config: &PanelConfig,
-    benchmark: Option<&Benchmark>,
-) -> Result<Measures> {
-    let (frames, horizon, channels) = (source.len(), truth.horizon, truth.keys.len());
-    let draws = Draws::new(&bank.drawn.draws, frames, drawer.draws(), horizon, channels)?;
-    let input = PanelInput {
-        truth: Chunks::new(&truth.values, frames, horizon, channels)?,
-        draws,
-        drives,
-    };
-    let scores = bank.drawn.scores.as_deref();
-    let mut measures = Measures::of(&input, scores, config, &RankingConfig::default())?;
-    // Rows that are not finite are not drawn for; the panel counts them all the same.
-    measures.panel.dropped += source.dropped;
-    if let Some(benchmark) = benchmark {
-        let rows = benchmark.rows();
-        let row_of = |sample: usize| rows.get(&sample).copied();
-        measures.route = Some(RouteMeasures::of(&input, &source.conditions, config)?);
-        measures.calibration = Some(Calibrations::of(&draws, &benchmark.drives, row_of)?);
+impl<'a> Study<'a> {
+    /// A study of a source with truth, and the name of the recording behind each number of a drive.
+    fn of(source: &'a Source) -> Result<(Self, Vec<(u32, String)>)> {
+        let Some(truth) = &source.truth else {
+            let message = format!("{}: expected target_actions, found none", source.name);
+            return Err(Usage(message).into());
+        };
+        let benchmark = Benchmark::of(source, truth);
+        let (drives, recordings) = drives(source, benchmark.as_ref());
+        let study = Self {
+            source,
+            truth,
+            benchmark,
+            drives,
+        };
+        Ok((study, recordings))
     }
-    Ok(measures)
+
+    fn chunks(&self) -> Result<Chunks<'a>> {
+        let (horizon, channels) = (self.truth.horizon, self.truth.keys.len());
+        let frames = self.source.len();
+        Ok(Chunks::new(&self.truth.values, frames, horizon, channels)?)
+    }
+
+    /// Everything that recorded draws are enough for.
+    fn measure(&self, count: usize, bank: &Bank, config: &PanelConfig) -> Result<Measures> {
+        let truth = self.chunks()?;
+        let (frames, horizon, channels) = (truth.frames(), truth.horizon(), truth.channels());
+        let draws = Draws::new(&bank.drawn.draws, frames, count, horizon, channels)?;
+        let input = PanelInput {
+            truth,
+            draws,
+            drives: &self.drives,
+        };
+        let scores = bank.drawn.scores.as_deref();
+        let mut measures = Measures::of(&input, scores, config, &RankingConfig::default())?;
+        // Rows that are not finite are not drawn for; the panel counts them all the same.
+        measures.panel.dropped += self.source.dropped;
+        if let Some(benchmark) = &self.benchmark {
+            let rows = benchmark.rows();
+            let row_of = |sample: usize| rows.get(&sample).copied();
+            let conditions = &self.source.conditions;
+            measures.route = Some(RouteMeasures::of(&input, conditions, config)?);
+            measures.calibration = Some(Calibrations::of(&draws, &benchmark.drives, row_of)?);
+        }
+        Ok(measures)
+    }
+
+    /// Action feedback, where the conditions are the benchmark's.
+    fn roll_out(&self, drawer: &mut Drawer, readout: Readout) -> Result<Option<Rollout>> {
+        let Some(benchmark) = &self.benchmark else {
+            return Ok(None);
+        };
+        let frames = (self.chunks()?, benchmark);
+        feedback::feed_back(drawer, readout, self.source, frames).map(Some)
+    }
 }
 
 /// The drive of every row, and the name behind each number.
