@@ -148,14 +148,13 @@ fn panel_and_table_hold_what_the_library_measures() {
     assert_eq!(table, evaluated);
     let channel = table.channel("steering").unwrap();
     assert_eq!(channel.prediction_value, steering);
-    assert_eq!(
-        channel.ground_truth[..6],
-        drives[0].targets[2..]
-            .iter()
-            .step_by(3)
-            .copied()
-            .collect::<Vec<_>>()
-    );
+    let first: Vec<f32> = drives[0].targets[..18]
+        .iter()
+        .skip(2)
+        .step_by(3)
+        .copied()
+        .collect();
+    assert_eq!(channel.ground_truth[..6], first);
     assert_eq!(
         channel.score_l1[7],
         (steering[7] - channel.ground_truth[7]).abs()
@@ -190,6 +189,17 @@ fn runs_share_a_page_and_one_of_the_same_name_is_replaced() {
     let printed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(printed, json(folder.join("runs/other (x)/panel.json")));
     good(&run(&["--name", "first", "--link", "https://a.example/"]));
+    good(&run(&[
+        "--name",
+        "other (x)",
+        "--notes",
+        "a <note>",
+        "--field",
+    ]));
+    let views = json(folder.join("runs/other (x)/fields.json"));
+    assert_eq!(views.as_array().unwrap().len(), 3);
+    assert_eq!(views[0]["run"], "other (x)");
+    assert_eq!(views[2]["paths"].as_array().unwrap().len(), 200);
     let manifest = json(folder.join("manifest.json"));
     let runs = manifest["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 2);
@@ -202,7 +212,14 @@ fn runs_share_a_page_and_one_of_the_same_name_is_replaced() {
     assert!(runs[0]["metrics"]["flat frames, single"].is_number());
     assert_eq!(runs[1]["notes"], "a <note>");
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    for word in ["first", "other (x)", "a &lt;note&gt;", "drive-26", "2 runs"] {
+    for word in [
+        "first",
+        "other (x)",
+        "a &lt;note&gt;",
+        "drive-26",
+        "2 runs",
+        "Velocity field",
+    ] {
         assert!(page.contains(word), "{word}");
     }
     for (name, word) in [("../up", "--name"), ("", "--name"), ("a/b", "--name")] {
@@ -465,6 +482,13 @@ fn a_regression_head_says_one_thing() {
     let single = predict("single");
     assert_eq!(single, predict("mode"));
     let folder = fresh("evaluate_7");
+    let field = [&arguments[..], &["--field"]].concat();
+    refused(
+        &flow("evaluate", &field, &folder),
+        2,
+        &["--field", "regression"],
+    );
+    assert!(!folder.exists());
     good(&flow("evaluate", &arguments, &folder));
     let panel = json(folder.join("runs/evaluate_head/panel.json"));
     assert_eq!(panel["run"]["sampler"]["draws"], 1);
