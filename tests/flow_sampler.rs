@@ -47,10 +47,7 @@ fn inputs(map: &ArrayMap) -> (Vec<f32>, Vec<f32>) {
 
 /// Largest error over the largest expected number.
 fn error(map: &ArrayMap, name: &str, found: &[f64]) -> f64 {
-    let expected = map
-        .get(name)
-        .and_then(|array| Ok(array.to_f64().expect("f64")))
-        .expect(name);
+    let expected = map.get(name).expect(name).to_f64().expect("f64");
     assert_eq!(expected.len(), found.len(), "{name}");
     let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let pairs = expected.iter().zip(found);

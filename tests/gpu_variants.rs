@@ -17,6 +17,7 @@ use attractor_kernels::embedding::Embedding;
 use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
+use attractor_kernels::ode_ensemble::{OdeEnsemble, OdeField, OdeMethod};
 use attractor_kernels::philox::{Philox, RandomKind};
 use attractor_kernels::physics_override::PhysicsOverride;
 use attractor_kernels::reduce::{Reduce, Reduction};
@@ -106,6 +107,11 @@ fn case(id: KernelId) -> AnyKernel {
             ..MatMul::linear(67, 35, 69)
         }
         .into(),
+        KernelId::OdeEnsemble => {
+            OdeEnsemble::fixed(OdeField::LORENZ63, OdeMethod::RK4, 67, 0.01, 9)
+                .with_clock(0.1, 0.3)
+                .into()
+        }
         KernelId::Philox => Philox::new(RandomKind::UNIFORM, 67, 13, 5, 3).into(),
         KernelId::PhysicsOverride => PhysicsOverride::minihack(67, 13).into(),
         KernelId::Reduce => Reduce::middle(Reduction::SUM, 5, 333, 3).into(),
@@ -136,6 +142,30 @@ fn case(id: KernelId) -> AnyKernel {
     }
 }
 
+/// Kernels that between them choose every entry point.
+fn variants(id: KernelId) -> Vec<AnyKernel> {
+    let AnyKernel::OdeEnsemble(one) = case(id) else {
+        return vec![case(id)];
+    };
+    // An entry point for each field, and another for its many stages.
+    let methods = OdeMethod::ALL.iter().map(|(_, method)| *method);
+    let fields = OdeField::ALL.iter().copied();
+    fields
+        .flat_map(|field| methods.clone().map(move |method| (field, method)))
+        .map(|(field, method)| match method.is_adaptive() {
+            true => OdeEnsemble::adaptive(field, 67, 1.5, 0.01, 40).with_clock(0.1, 0.3),
+            false => OdeEnsemble {
+                field,
+                method,
+                record_every: 4,
+                flags: OdeEnsemble::EACH,
+                ..one
+            },
+        })
+        .map(AnyKernel::from)
+        .collect()
+}
+
 /// Operands as long as the kernel asks for: floats in `[0, 1)`, words below 7, nines where it only writes.
 fn operands(kernel: &AnyKernel) -> Vec<Array> {
     let table = kernel.id().operands().iter();
@@ -163,12 +193,14 @@ fn operands(kernel: &AnyKernel) -> Vec<Array> {
 fn every_entry_point_of_every_kernel_agrees_with_its_twin() {
     let gpu = gpu();
     for &id in KernelId::ALL {
-        let kernel = case(id);
-        let chosen = launches(&kernel).into_iter().map(|l| l.entry_point);
+        let kernels = variants(id);
+        let chosen = kernels.iter().flat_map(launches).map(|l| l.entry_point);
         let chosen: BTreeSet<_> = chosen.collect();
         let all: BTreeSet<_> = id.entry_points().iter().copied().collect();
         assert_eq!(chosen, all, "{}: variants that its case meets", id.name());
-        against_single_twin(&gpu, "odd sizes", kernel, &operands(&kernel), 2e-5);
+        for kernel in kernels {
+            against_single_twin(&gpu, "odd sizes", kernel, &operands(&kernel), 2e-5);
+        }
     }
 }
 
@@ -230,6 +262,7 @@ fn long_loops() -> Vec<fn(u32) -> AnyKernel> {
         },
         |width| LayerNorm::contiguous(1, 2, width, 1e-5, 0).into(),
         |width| RmsNorm::contiguous(1, 2, width, 1e-5, 0).into(),
+        |steps| OdeEnsemble::fixed(OdeField::OSCILLATOR, OdeMethod::RK4, 2, 1e-5, steps).into(),
         |width| Softmax::contiguous(2, width).into(),
         |group| SimNorm::contiguous(2, group, group).into(),
         |length| Reduce::middle(Reduction::MEAN, 2, length, 1).into(),

@@ -10,6 +10,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 pub trait Real:
     Pod
     + crate::Lanes
+    + crate::ode_ensemble::Integrate
     + Debug
     + Display
     + Default

@@ -144,6 +144,7 @@ registry! {
     GatedActivation = crate::gated_activation::GatedActivation,
     LayerNorm = crate::layer_norm::LayerNorm,
     MatMul = crate::matmul::MatMul,
+    OdeEnsemble = crate::ode_ensemble::OdeEnsemble,
     Philox = crate::philox::Philox,
     PhysicsOverride = crate::physics_override::PhysicsOverride,
     Reduce = crate::reduce::Reduce,

@@ -4,6 +4,7 @@ const COMMON: &[(&str, &str)] = &[
         "activations",
         include_str!("../../shaders/common/activations.wgsl"),
     ),
+    ("clock", include_str!("../../shaders/common/clock.wgsl")),
     (
         "combination",
         include_str!("../../shaders/common/combination.wgsl"),
@@ -24,6 +25,14 @@ const COMMON: &[(&str, &str)] = &[
     (
         "multiply_wide",
         include_str!("../../shaders/common/multiply_wide.wgsl"),
+    ),
+    (
+        "ode_fields",
+        include_str!("../../shaders/common/ode_fields.wgsl"),
+    ),
+    (
+        "ode_methods",
+        include_str!("../../shaders/common/ode_methods.wgsl"),
     ),
     ("philox", include_str!("../../shaders/common/philox.wgsl")),
     (

@@ -189,9 +189,10 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         | KernelId::PhysicsOverride
         | KernelId::RemaskBernoulli
         | KernelId::UnmaskTop => sampling(id, batch),
-        KernelId::AdaptiveStep | KernelId::RungeKutta | KernelId::TimeFeatures => {
-            solvers::cases(id, batch)
-        }
+        KernelId::AdaptiveStep
+        | KernelId::OdeEnsemble
+        | KernelId::RungeKutta
+        | KernelId::TimeFeatures => solvers::cases(id, batch),
         _ => arrays(id, batch),
     }
 }

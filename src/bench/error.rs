@@ -1,6 +1,7 @@
 use crate::device::DeviceError;
 use crate::graph::GraphError;
 use crate::samplers::PlannerError;
+use crate::samplers::ensemble::EnsembleError;
 use attractor_kernels::KernelError;
 use thiserror::Error;
 
@@ -16,6 +17,9 @@ pub enum BenchError {
     /// The planner failed.
     #[error("{0}")]
     Planner(#[from] PlannerError),
+    /// An ensemble failed.
+    #[error("{0}")]
+    Ensemble(#[from] EnsembleError),
     /// There is nothing to measure.
     #[error("{what}: expected {expected}, found {found}")]
     Nothing {

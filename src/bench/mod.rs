@@ -7,6 +7,7 @@
 mod array;
 mod cases;
 mod control;
+mod ensemble;
 mod error;
 mod header;
 mod kernels;
@@ -20,6 +21,7 @@ mod workload;
 pub use array::Array;
 pub use cases::{Case, Fill, Tolerance, cases};
 pub use control::{ControlRecord, control};
+pub use ensemble::{EnsembleRecord, measure_ensembles};
 pub use error::BenchError;
 pub use header::Header;
 pub use kernels::{KernelRecord, measure_kernel};
@@ -28,7 +30,7 @@ pub use memory::{MemoryRecord, measure_memory, resident_bytes};
 pub use planner::{PlannerBench, PlannerRecord, SlowNode};
 pub use roofline::Roofline;
 pub use text::{
-    control_line, drift_line, kernel_table, memory_line, planner_table, roofline_lines,
-    slowest_lines,
+    control_line, drift_line, ensemble_table, kernel_table, memory_line, planner_table,
+    roofline_lines, slowest_lines,
 };
 pub use workload::Workload;

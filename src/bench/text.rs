@@ -1,6 +1,8 @@
 //! Measurements for people.
 
-use super::{ControlRecord, KernelRecord, MemoryRecord, PlannerRecord, Roofline, Spread};
+use super::{
+    ControlRecord, EnsembleRecord, KernelRecord, MemoryRecord, PlannerRecord, Roofline, Spread,
+};
 use crate::report::Table;
 
 /// A time with a unit that suits it.
@@ -165,6 +167,53 @@ pub fn planner_table(records: &[PlannerRecord]) -> Table {
                 r.checksum_equal_share * 100.0,
                 r.checksum_tokens
             ),
+            verdict(r.correct).to_string(),
+        ]);
+    }
+    table
+}
+
+/// One row an ensemble.
+pub fn ensemble_table(records: &[EnsembleRecord]) -> Table {
+    let mut table = Table::new([
+        "field",
+        "method",
+        "trajectories",
+        "steps",
+        "median",
+        "quartiles",
+        "steps/s",
+        "GFLOP/s",
+        "of multiply-adds",
+        "at best",
+        "working bytes",
+        "resident MiB, 1/10 then all steps",
+        "error",
+        "allowed",
+        "",
+    ]);
+    for r in records {
+        let number = |text: String| if r.correct { text } else { "-".into() };
+        let mebibytes = |bytes: Option<u64>| bytes.map_or("?".into(), |b| (b >> 20).to_string());
+        table.row([
+            r.field.to_string(),
+            r.method.to_string(),
+            r.trajectories.to_string(),
+            format!("{:.1}", r.steps),
+            number(time(r.seconds.median)),
+            number(quartiles(&r.seconds)),
+            number(format!("{:.3e}", r.trajectory_steps_per_second)),
+            number(format!("{:.1}", r.gflops)),
+            number(percent(r.roofline_share)),
+            number(percent(r.best_roofline_share)),
+            format!("{} then {}", r.working_bytes[0], r.working_bytes[1]),
+            format!(
+                "{} then {}",
+                mebibytes(r.resident_bytes[0]),
+                mebibytes(r.resident_bytes[1])
+            ),
+            format!("{:.1e}", r.largest_error),
+            format!("{:.1e}", r.tolerance),
             verdict(r.correct).to_string(),
         ]);
     }

@@ -7,9 +7,10 @@ use super::record::name;
 use super::sampling::{Sampler, SamplerArguments};
 use anyhow::Result;
 use attractor::bench::{
-    ControlRecord, Effort, Header, KernelRecord, MemoryRecord, PlannerBench, PlannerRecord,
-    Roofline, cases, control, control_line, drift_line, kernel_table, measure_kernel,
-    measure_memory, memory_line, planner_table, roofline_lines, slowest_lines,
+    ControlRecord, Effort, EnsembleRecord, Header, KernelRecord, MemoryRecord, PlannerBench,
+    PlannerRecord, Roofline, cases, control, control_line, drift_line, ensemble_table,
+    kernel_table, measure_ensembles, measure_kernel, measure_memory, memory_line, planner_table,
+    roofline_lines, slowest_lines,
 };
 use attractor::device::{Device, DeviceKind, Selection};
 use attractor::formats::{ArrayMap, load_arrays};
@@ -21,7 +22,8 @@ use std::path::PathBuf;
 /// Arguments of `attractor bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
-    /// Measure what has this in its name: kernel, a kernel's name, planner, a sampler, control, memory
+    /// Measure what has this in its name: kernel, a kernel's name, planner, a sampler, ensemble, control,
+    /// memory
     filter: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -57,6 +59,7 @@ pub struct BenchArguments {
 enum Record {
     Kernel(Box<KernelRecord>),
     Planner(Box<PlannerRecord>),
+    Ensemble(Box<EnsembleRecord>),
     Memory(MemoryRecord),
 }
 
@@ -112,12 +115,12 @@ impl BenchArguments {
             .map(|id| format!("kernel {}", id.name()));
         let samplers = self.samplers();
         let samplers = samplers.iter().map(|s| planner_name((*s).into()));
-        let others = ["control", "memory", "roofline"].map(String::from);
+        let others = ["ensemble", "control", "memory", "roofline"].map(String::from);
         let mut names = kernels.chain(samplers).chain(others);
         if !names.any(|name| self.wants(&name)) {
             return Err(Usage(format!(
-                "filter {}: expected part of kernel, a kernel's name, planner, a sampler, control, memory or \
-                 roofline",
+                "filter {}: expected part of kernel, a kernel's name, planner, a sampler, ensemble, control, \
+                 memory or roofline",
                 self.filter.as_deref().unwrap_or_default()
             ))
             .into());
@@ -209,6 +212,16 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     if !planner.is_empty() && !arguments.json {
         print(&planner_text(&planner))?;
     }
+    let ensembles = match arguments.wants("ensemble") {
+        true => {
+            let effort = arguments.for_kernels();
+            measure_ensembles(&device, &roofline, &effort, arguments.quick)?
+        }
+        false => Vec::new(),
+    };
+    if !ensembles.is_empty() && !arguments.json {
+        print(&(ensemble_table(&ensembles).to_text() + "\n"))?;
+    }
     let memory = arguments
         .wants("memory")
         .then(|| measure_flatness(arguments, &device, &inputs))
@@ -222,11 +235,16 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     }
     let correct = kernels.iter().all(|r| r.correct)
         && planner.iter().all(|r| r.correct)
+        && ensembles.iter().all(|r| r.correct)
         && memory.as_ref().is_none_or(|r| r.flat);
     if arguments.json {
         let kernels = kernels.into_iter().map(|r| Record::Kernel(Box::new(r)));
         let planner = planner.into_iter().map(|r| Record::Planner(Box::new(r)));
-        let records = kernels.chain(planner).chain(memory.map(Record::Memory));
+        let ensembles = ensembles.into_iter().map(|r| Record::Ensemble(Box::new(r)));
+        let records = kernels
+            .chain(planner)
+            .chain(ensembles)
+            .chain(memory.map(Record::Memory));
         print(&pretty(&Report {
             header,
             roofline,

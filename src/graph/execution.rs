@@ -121,6 +121,24 @@ impl Execution {
         Ok(())
     }
 
+    /// Writes a real-valued input from double precision, which only the CPU device of that precision
+    /// keeps.
+    ///
+    /// # Errors
+    /// As [`Execution::write`].
+    pub fn write_f64(&mut self, id: TensorId, values: &[f64]) -> Result<(), GraphError> {
+        if let Arena::F64(_) = &self.arena {
+            self.check_writable(id)?;
+            let offset = self.access(id, Element::Float, Some(values.len()))?;
+            if let Arena::F64(arena) = &mut self.arena {
+                fill(&mut arena.floats, offset, values.iter().copied());
+            }
+            return Ok(());
+        }
+        let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+        self.write(id, &single)
+    }
+
     /// Writes an input of words.
     ///
     /// # Errors

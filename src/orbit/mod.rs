@@ -6,14 +6,35 @@ mod streams;
 pub use pool::OrbitPool;
 pub use streams::Stream;
 
-use crate::device::DeviceKind;
+use crate::device::{Device, DeviceKind};
 use crate::graph::{Execution, GraphError, Moment, Phase, Plan};
+use attractor_kernels::Cost;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// Seconds of device work that one submission may be estimated to take: well under the two seconds
 /// after which drivers reset a GPU.
 const SUBMISSION_SECONDS: f64 = 0.5;
+
+/// Seconds that work may take on a device of this kind, by a cautious estimate; none on the CPU device,
+/// which has no watchdog and no submissions.
+fn cautious_seconds(kind: DeviceKind, cost: &Cost) -> f64 {
+    let (flops, bytes) = match kind {
+        DeviceKind::Cpu => return 0.0,
+        DeviceKind::DiscreteGpu => (2e12, 1e11),
+        DeviceKind::SoftwareGpu => (5e9, 2e9),
+        _ => (5e10, 1e10),
+    };
+    (cost.flops as f64 / flops).max(cost.bytes as f64 / bytes)
+}
+
+/// How often a kernel may repeat work of this cost inside one launch and stay under the watchdog's
+/// patience; at least once, and without bound on the CPU device.
+pub fn repetitions(device: &Device, cost: &Cost) -> u64 {
+    let seconds = cautious_seconds(device.info().kind, cost);
+    // The conversion saturates.
+    (SUBMISSION_SECONDS / seconds).max(1.0) as u64
+}
 
 /// What carrying out an orbit took on the host.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -159,18 +180,15 @@ impl Orbit {
     /// Cuts launches into submissions that stay under the watchdog's patience, by a cautious estimate
     /// of what a device of this kind does a second.
     fn split<'a>(&self, launches: &'a [(usize, u32)]) -> Vec<&'a [(usize, u32)]> {
-        let (flops, bytes) = match self.plan.device().info().kind {
-            // The CPU device has no watchdog and no submissions.
-            DeviceKind::Cpu => return vec![launches],
-            DeviceKind::DiscreteGpu => (2e12, 1e11),
-            DeviceKind::SoftwareGpu => (5e9, 2e9),
-            _ => (5e10, 1e10),
-        };
+        let kind = self.plan.device().info().kind;
+        if kind == DeviceKind::Cpu {
+            return vec![launches];
+        }
         let mut parts = Vec::new();
         let (mut first, mut seconds) = (0, 0.0);
         for (position, &(node, _)) in launches.iter().enumerate() {
             let cost = self.plan.graph().nodes()[node].kernel.cost();
-            let estimate = (cost.flops as f64 / flops).max(cost.bytes as f64 / bytes);
+            let estimate = cautious_seconds(kind, &cost);
             if seconds + estimate > SUBMISSION_SECONDS && position > first {
                 parts.push(&launches[first..position]);
                 (first, seconds) = (position, 0.0);

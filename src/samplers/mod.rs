@@ -2,6 +2,7 @@
 
 mod chunks;
 mod compiled;
+pub mod ensemble;
 mod error;
 pub mod flow;
 mod forward;

@@ -69,6 +69,26 @@ fn a_filter_chooses_kernels() {
 }
 
 #[test]
+fn ensembles_are_held_against_the_multiply_adds() {
+    let report = report(&["ensemble"]);
+    assert_eq!(report["correct"], true);
+    let records = report["records"].as_array().unwrap();
+    let record = records
+        .iter()
+        .find(|r| r["field"] == "lorenz63" && r["method"] == "rk4")
+        .unwrap();
+    for positive in [
+        "gflops",
+        "roofline_share",
+        "trajectory_steps_per_second",
+        "steps",
+    ] {
+        assert!(record[positive].as_f64().unwrap() > 0.0, "{positive}");
+    }
+    assert_eq!(record["working_bytes"][0], record["working_bytes"][1]);
+}
+
+#[test]
 fn the_table_begins_with_device_and_ceilings() {
     let printed = good(&attractor(["bench", "control", "--quick"]));
     for word in [

@@ -26,7 +26,7 @@ fn steering(drive: usize, frame: usize) -> f32 {
     };
     let turn = (20..30).contains(&(frame % 97));
     let amplitude = 0.62 + 0.05 * ((event * 7 + drive) % 6) as f32;
-    let still = 0.03 * Noise((drive * 10_007 + frame) as u32 * 2_654_435_769).next();
+    let still = 0.03 * Noise(((drive * 10_007 + frame) as u32).wrapping_mul(2_654_435_769)).next();
     if turn {
         side * amplitude + still
     } else {

@@ -3,6 +3,7 @@
 use super::{Case, Fill, unit};
 use attractor_kernels::KernelId;
 use attractor_kernels::adaptive_step::AdaptiveStep;
+use attractor_kernels::ode_ensemble::{OdeEnsemble, OdeField, OdeMethod};
 use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
 use attractor_kernels::time_features::TimeFeatures;
 
@@ -29,6 +30,19 @@ pub(super) fn cases(id: KernelId, batch: u32) -> Vec<Case> {
             };
             let case = Case::new(format!("{chunks}, every row accepted"), CHUNK, kernel);
             vec![case.fill(3, times).fill(4, steps)]
+        }
+        KernelId::OdeEnsemble => {
+            let trajectories = 512 * batch;
+            let lorenz =
+                OdeEnsemble::fixed(OdeField::LORENZ63, OdeMethod::RK4, trajectories, 0.01, 32);
+            let controlled = OdeEnsemble::adaptive(OdeField::LORENZ63, trajectories, 0.3, 0.01, 64);
+            let parameters = Fill::Exactly(vec![10.0, 28.0, 8.0 / 3.0]);
+            let steps = Case::new(format!("{trajectories} of lorenz63, 32 of rk4"), 32, lorenz);
+            let name = format!("{trajectories} of lorenz63, dormand_prince54");
+            let times = Case::new(name, 32, controlled)
+                .fill(1, parameters.clone())
+                .fill(3, Fill::Signed(0.0));
+            vec![steps.fill(1, parameters), times.decides()]
         }
         KernelId::RungeKutta => {
             let kernel = RungeKutta::combination(rows, CHUNK, DORMAND_PRINCE.weights, 32);

@@ -12,6 +12,7 @@ mod report;
 mod sample;
 mod source;
 mod table;
+mod report;
 
 use super::exit::Outcome;
 use anyhow::Result;

@@ -25,7 +25,7 @@ color:var(--soft)}.positive{color:var(--good)}.negative{color:var(--bad)}
 .tags li{font-size:.78rem;padding:0 .5rem;border-radius:.3rem;background:var(--floor)}
 .best{background:var(--floor);border-radius:.3rem;padding:.1rem .35rem;margin-right:-.35rem}
 tbody th{color:var(--ink);padding-left:1.5rem;position:sticky;left:0;background:var(--paper);min-width:7.5rem;max-width:14rem;
-white-space:normal;overflow-wrap:anywhere}tbody .swatch{float:left;margin:.6rem 0 0 -1.5rem}
+white-space:normal;overflow-wrap:break-word}tbody .swatch{float:left;margin:.6rem 0 0 -1.5rem}
 thead th{white-space:normal;vertical-align:bottom}
 .runs~.scroll table{border-collapse:separate;border-spacing:0}th small{font-weight:400}th.number,td.number{padding-left:.9rem;padding-right:.35rem}
 figure.chart{margin:0 0 .8rem}.legend{display:flex;flex-wrap:wrap;gap:.25rem .35rem;margin:0 0 .7rem}
@@ -52,8 +52,7 @@ white-space:nowrap}.up{right:100%;transform:translate(-.45rem,-50%)}.across{top:
 .plot .needles{fill:var(--plan);stroke:none}.field{margin:0 0 1.6rem}.field figure{margin:0 0 .8rem}
 .panels{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,13rem),1fr));gap:.4rem 1rem}
 .panels p{margin:0}@media(max-width:40rem){.panels{grid-template-columns:1fr 1fr}body{padding-top:1.2rem}
-.card,figure{padding:.7rem .75rem}
-tbody th{max-width:9rem}}
+.card,figure{padding:.7rem .75rem}}
 ";
 
 /// Hides and shows the curves of the chart around the pressed button.

@@ -15,8 +15,12 @@ pub struct AdaptiveSettings {
     pub relative_tolerance: f32,
     /// Error of a step allowed beside that.
     pub absolute_tolerance: f32,
-    /// First step that is tried; flow time runs from 0 to 1.
+    /// First step that is tried; flow time runs from 0 to 1. Small by default: the logit of time turns
+    /// steeply at its ends, and the error estimate hardly weighs the very first stage.
     pub initial_step: f32,
+    /// Largest step. Features of time turn at up to 1000 radians a unit: longer steps can jump from
+    /// one turn to another and look smooth.
+    pub maximum_step: f32,
     /// Attempts, accepted or not, after which a row has failed.
     pub maximum_steps: u32,
 }
@@ -26,7 +30,8 @@ impl Default for AdaptiveSettings {
         Self {
             relative_tolerance: 1e-4,
             absolute_tolerance: 1e-4,
-            initial_step: 0.02,
+            initial_step: 1e-4,
+            maximum_step: 1.0 / 16.0,
             maximum_steps: 2000,
         }
     }
@@ -110,7 +115,10 @@ pub fn solve_adaptively(
         field.velocity(graph, &evaluation);
     }
     let (relative, absolute) = (settings.relative_tolerance, settings.absolute_tolerance);
-    let kernel = AdaptiveStep::dormand_prince(size(rows), size(width), relative, absolute);
+    let kernel = AdaptiveStep {
+        maximum_step: settings.maximum_step,
+        ..AdaptiveStep::dormand_prince(size(rows), size(width), relative, absolute)
+    };
     // The last stage's state is the result of the step.
     let operands = [
         Some(state),

@@ -99,8 +99,13 @@ impl AdaptiveSettings {
         if !positive(self.relative_tolerance.max(self.absolute_tolerance)) {
             return Err(refuse("tolerance", "one of the two above 0", 0));
         }
-        if !(positive(self.initial_step) && self.initial_step <= 1.0) {
-            return Err(refuse("initial step", "in (0, 1]", self.initial_step));
+        for (what, step) in [
+            ("initial step", self.initial_step),
+            ("maximum step", self.maximum_step),
+        ] {
+            if !(positive(step) && (2e-6..=1.0).contains(&step)) {
+                return Err(refuse(what, "in [2e-6, 1]", step));
+            }
         }
         if self.maximum_steps == 0 {
             return Err(refuse("maximum steps", "at least 1", 0));
