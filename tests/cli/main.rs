@@ -8,6 +8,7 @@ mod drive;
 mod flow;
 mod flow_evaluate;
 mod flow_fit;
+mod flow_views;
 mod plans;
 mod support;
 mod verify;

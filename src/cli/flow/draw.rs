@@ -50,7 +50,7 @@ pub struct SolverArguments {
     #[arg(long, value_enum, default_value = "heun")]
     pub solver: SolverName,
     /// Steps of equal size [default: 32]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<usize>,
     /// Adaptive solver: error of a step allowed per unit of the state [default: 1e-4]
     #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
@@ -103,7 +103,12 @@ impl SolverArguments {
 #[derive(Debug, Clone, clap::Args)]
 pub struct NoiseArguments {
     /// Draws of every frame
-    #[arg(long, value_name = "K", default_value_t = 32)]
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 32,
+        allow_negative_numbers = true
+    )]
     pub draws: usize,
     /// Seed of all random numbers
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]

@@ -9,10 +9,10 @@ mod fit;
 mod model;
 mod predict;
 mod report;
+mod report;
 mod sample;
 mod source;
 mod table;
-mod report;
 
 use super::exit::Outcome;
 use anyhow::Result;

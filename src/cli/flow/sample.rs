@@ -132,7 +132,7 @@ pub fn run(arguments: &SampleArguments, selector: &str) -> Result<Outcome> {
         trajectories: drawn.trajectories.map(|states| (times.collect(), states)),
         report: drawn.report,
     };
-    note(&cost_lines(&results.report));
+    note(&cost_lines(&results.report, device.gpu().is_none()));
     output::write(arguments, &record, &results)?;
     Ok(Outcome::Good)
 }
@@ -207,7 +207,7 @@ fn explain(
 }
 
 /// What the draws took, for people.
-fn cost_lines(report: &FlowReport) -> String {
+fn cost_lines(report: &FlowReport, on_cpu: bool) -> String {
     let steps = if report.accepted + report.rejected > 0 {
         format!(
             ", {} steps accepted and {} rejected",
@@ -216,9 +216,11 @@ fn cost_lines(report: &FlowReport) -> String {
     } else {
         String::new()
     };
+    // On the CPU device launching is the work itself.
+    let included = if on_cpu { ", the work included" } else { "" };
     let microseconds = 1e6 * report.host_seconds / (report.dispatches.max(1)) as f64;
     format!(
-        "cost     {} dispatches, {} a solver step, {microseconds:.2} us of the host a dispatch; {} submissions in {} \
+        "cost     {} dispatches, {} a solver step, {microseconds:.2} us of the host a dispatch{included}; {} submissions in {} \
          runs of {} frames x {} draws\ncost     {:.1} evaluations a draw{steps}; {:.3} s; {} bytes of working memory",
         report.dispatches,
         report.dispatches_a_step,
