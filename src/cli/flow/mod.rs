@@ -9,7 +9,6 @@ mod fit;
 mod model;
 mod predict;
 mod report;
-mod report;
 mod sample;
 mod source;
 mod table;
