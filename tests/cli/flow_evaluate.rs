@@ -367,6 +367,7 @@ fn data_that_do_not_fit_are_refused() {
             &[flags[0].trim_matches('-')],
         );
     }
+    assert!(!folder.exists());
     // No truth is no hindrance to a prediction.
     let out = fresh("evaluate_blind_out.jsonl");
     good(&flow("predict", &[&blind], &out));

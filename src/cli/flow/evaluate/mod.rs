@@ -133,7 +133,6 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
         let message = "--field: expected a velocity decoder, found a regression head";
         return Err(Usage(message.into()).into());
     }
-    let folder = Folder::prepare(arguments, &policy)?;
     let source = Source::load(&arguments.source)?;
     policy.accept(&source)?;
     let (study, recordings) = Study::of(&source)?;
@@ -144,6 +143,7 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
     let how = (&arguments.solver, &arguments.noise);
     let mut drawer = Drawer::new(&policy, &source, how, arguments.ranker.as_deref(), &device)?;
     let config = panel_config(arguments, &policy, &drawer, study.benchmark.is_some())?;
+    let folder = Folder::prepare(arguments, &policy)?;
     let settings = Settings {
         draw: DrawSettings::new(&policy, &source, drawer.solver(), drawer.noise()),
         readout: arguments.readout.to_string(),
