@@ -3,6 +3,7 @@
 use attractor::bench::BenchError;
 use attractor::device::DeviceError;
 use attractor::graph::GraphError;
+use attractor::models::flow::ranker::RankerError;
 use attractor::samplers::PlannerError;
 use attractor::samplers::flow::FlowError;
 use std::process::ExitCode;
@@ -115,6 +116,11 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             return Some(NUMERIC_FAILURE);
         }
         Some(FlowError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<RankerError>() {
+        Some(RankerError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(RankerError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
     match cause.downcast_ref::<BenchError>() {

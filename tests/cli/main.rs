@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod drive;
 mod flow;
+mod flow_evaluate;
 mod flow_fit;
 mod flow_views;
 mod plans;

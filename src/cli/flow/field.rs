@@ -7,7 +7,7 @@ use crate::cli::exit::{Outcome, Usage};
 use crate::cli::output::{check_free, note, pretty, print};
 use crate::cli::record::RunRecord;
 use anyhow::Result;
-use attractor::device::Selection;
+use attractor::device::{Device, Selection};
 use attractor::formats::write_atomic;
 use attractor::models::flow::actions::ActionTransform;
 use attractor::report::Table;
@@ -25,35 +25,14 @@ pub struct FieldArguments {
     model: ModelArguments,
     #[command(flatten)]
     source: SourceArguments,
-    /// Slot of the chunk to look at
-    #[arg(long, value_name = "SLOT", default_value_t = 0)]
-    slot: usize,
-    /// Conditions to look at, at equal quantiles of the true steering at the slot
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
-    conditions: usize,
-    /// Draws of every condition
-    #[arg(long, value_name = "K", default_value_t = 200)]
-    draws: usize,
-    /// Steps of the Euler method; every state is kept
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    steps: usize,
+    #[command(flatten)]
+    view: ViewArguments,
     /// Seed of all random numbers
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
     /// Which of several independent sets of draws
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     stream: u32,
-    /// Standard deviation of the noise
-    #[arg(
-        long,
-        value_name = "T",
-        default_value_t = 1.0,
-        allow_negative_numbers = true
-    )]
-    temperature: f32,
-    /// Model shows the field where the network works; raw turns the paths into raw actions, and has no field
-    #[arg(long, value_enum, default_value_t = SpaceName::Model)]
-    space: SpaceName,
     /// Write a web page in one file that loads nothing
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -66,6 +45,34 @@ pub struct FieldArguments {
     /// How to print the views
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, clap::Args)]
+struct ViewArguments {
+    /// Slot of the chunk to look at
+    #[arg(long, value_name = "SLOT", default_value_t = 0)]
+    slot: usize,
+    /// Conditions to look at, at equal quantiles of the true steering at the slot
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    conditions: usize,
+    /// Draws of every condition
+    #[arg(long, value_name = "K", default_value_t = 200)]
+    draws: usize,
+    /// Steps of the Euler method; every state is kept
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    steps: usize,
+    /// Standard deviation of the noise
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
+    temperature: f32,
+    /// Model shows the field where the network works; raw turns the paths into raw actions, and has no field
+    #[arg(long, value_enum, default_value_t = SpaceName::Model)]
+    space: SpaceName,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,14 +114,14 @@ pub fn run(arguments: &FieldArguments, selector: &str) -> Result<Outcome> {
     }
     let solver = Solver::Fixed {
         method: Method::Euler,
-        steps: arguments.steps,
+        steps: arguments.view.steps,
     };
     solver.check()?;
     let noise = NoiseArguments {
-        draws: arguments.draws,
+        draws: arguments.view.draws,
         seed: arguments.seed,
         stream: arguments.stream,
-        temperature: arguments.temperature,
+        temperature: arguments.view.temperature,
     };
     noise.check()?;
     let mut policy = Policy::load(&arguments.model)?;
@@ -126,8 +133,8 @@ pub fn run(arguments: &FieldArguments, selector: &str) -> Result<Outcome> {
         Usage(format!("{}: {message}", source.name))
     })?;
     let channels = channels(&policy, &source, truth)?;
-    let chosen = choose(arguments, &policy, truth, channels.raw, source.len())?;
-    if arguments.space == SpaceName::Raw && policy.transform().is_none() {
+    let chosen = choose(&arguments.view, &policy, truth, channels.raw, source.len())?;
+    if arguments.view.space == SpaceName::Raw && policy.transform().is_none() {
         return Err(Usage("--space raw: expected --statistics, found none".into()).into());
     }
     let Selection { device, reason } = Selection::by_name(selector)?;
@@ -140,23 +147,57 @@ pub fn run(arguments: &FieldArguments, selector: &str) -> Result<Outcome> {
         record.head(&reason),
         record.sampler.sampler_line()
     ));
-    let mut views = Vec::new();
-    for &row in &chosen {
-        let place = (row, &channels);
-        views.push(view(
-            arguments,
-            (&policy, &mut sampler),
-            (&source, truth),
-            place,
-            &noise,
-        )?);
-    }
+    let model = (&policy, &mut sampler);
+    let data = (&source, truth, &channels);
+    let run = (policy.file.as_str(), &arguments.view, &noise);
+    let views = views(run, model, data, &chosen)?;
     let rows: Vec<usize> = chosen
         .iter()
         .filter_map(|&row| source.rows.get(row).copied())
         .collect();
     write(arguments, &record, &rows, views)?;
     Ok(Outcome::Good)
+}
+
+/// Views by the usual options, under the name of a run.
+pub fn usual_views(
+    run: &str,
+    policy: &Policy,
+    device: &Device,
+    (source, truth): (&Source, &Truth),
+    noise: &NoiseArguments,
+) -> Result<Vec<FieldView>> {
+    let arguments = ViewArguments {
+        slot: 0,
+        conditions: 3,
+        draws: 200,
+        steps: 50,
+        temperature: noise.temperature,
+        space: SpaceName::Model,
+    };
+    let channels = channels(policy, source, truth)?;
+    let chosen = choose(&arguments, policy, truth, channels.raw, source.len())?;
+    let model = (policy, &mut policy.sampler(device)?);
+    let data = (source, truth, &channels);
+    views((run, &arguments, noise), model, data, &chosen)
+}
+
+/// One view a row.
+fn views(
+    (run, arguments, noise): (&str, &ViewArguments, &NoiseArguments),
+    (policy, sampler): (&Policy, &mut FlowSampler),
+    (source, truth, channels): (&Source, &Truth, &Channels),
+    rows: &[usize],
+) -> Result<Vec<FieldView>> {
+    let mut views = Vec::new();
+    for &row in rows {
+        let model = (policy, &mut *sampler);
+        let place = (row, channels);
+        let mut view = view(arguments, model, (source, truth), place, noise)?;
+        view.run = run.to_owned();
+        views.push(view);
+    }
+    Ok(views)
 }
 
 /// Steering, and what it is shown against.
@@ -181,7 +222,7 @@ fn channels(policy: &Policy, source: &Source, truth: &Truth) -> Result<Channels>
 
 /// Rows at equal quantiles of the size of the true steering at the slot.
 fn choose(
-    arguments: &FieldArguments,
+    arguments: &ViewArguments,
     policy: &Policy,
     truth: &Truth,
     steering: usize,
@@ -213,7 +254,7 @@ fn steering_at(truth: &Truth, row: usize, slot: usize, steering: usize) -> f32 {
 }
 
 fn view(
-    arguments: &FieldArguments,
+    arguments: &ViewArguments,
     (policy, sampler): (&Policy, &mut FlowSampler),
     (source, truth): (&Source, &Truth),
     (row, channels): (usize, &Channels),

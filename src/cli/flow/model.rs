@@ -279,7 +279,6 @@ impl Policy {
     }
 
     /// The regression head on a device.
-    #[allow(dead_code)]
     pub fn head(&self, device: &Device) -> Result<RegressionHead> {
         RegressionHead::new(self.config.clone(), &self.weights, device)
             .with_context(|| self.file.clone())

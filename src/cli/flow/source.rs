@@ -74,13 +74,9 @@ pub struct Source {
     /// Frame numbers of the history `[N, T]`, oldest first; row numbers where the file has none.
     pub frame_idx: Vec<i32>,
     /// Times of the history `[N, T]`.
-    #[allow(dead_code)]
     pub time_stamp: Vec<i64>,
     /// Names of the recordings `[N]`.
     pub input_id: Vec<String>,
-    /// The drives, where generated.
-    #[allow(dead_code)]
-    pub drives: Vec<Drive>,
     /// Rows before any were left out.
     pub file_rows: usize,
     /// Rows left out as not finite.
@@ -146,9 +142,7 @@ impl Source {
         let cache = feature_cache(&drives, form)?;
         let list: Vec<String> = numbers.0.iter().map(ToString::to_string).collect();
         let name = format!("{} drives {}", cache.meta.model_artifact, list.join(","));
-        let mut source = Self::of_cache(name, cache);
-        source.drives = drives;
-        Ok(source)
+        Ok(Self::of_cache(name, cache))
     }
 
     fn read(file: &Path, keys: &[String]) -> Result<Self> {
@@ -193,7 +187,6 @@ impl Source {
             frame_idx: cache.frame_idx,
             time_stamp: cache.time_stamp,
             input_id: cache.input_id,
-            drives: Vec::new(),
             file_rows: rows,
             dropped: 0,
         }
@@ -243,7 +236,6 @@ impl Source {
             frame_idx: frames.clone().map(|frame| frame as i32).collect(),
             time_stamp: frames.collect(),
             input_id: vec![stem.to_string_lossy().into_owned(); rows],
-            drives: Vec::new(),
             file_rows: rows,
             dropped: 0,
         })
