@@ -20,11 +20,7 @@ const TARGETS: &str = "target_actions";
 pub struct SourceArguments {
     /// Feature cache, or an npz or safetensors file with cond [N, S, Dc] and perhaps target_actions
     /// [N, H, R]
-    #[arg(
-        value_name = "DATA",
-        required_unless_present = "drives",
-        conflicts_with = "drives"
-    )]
+    #[arg(value_name = "DATA", conflicts_with = "drives")]
     pub data: Option<PathBuf>,
     /// Drives of DriveChunk-1 in place of a file, such as 24-28
     #[arg(long, value_name = "LIST")]
