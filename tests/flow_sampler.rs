@@ -5,7 +5,9 @@ mod common;
 use attractor::device::Device;
 use attractor::formats::{ArrayMap, load_arrays};
 use attractor::models::flow::DecoderConfig;
-use attractor::samplers::flow::{FlowDraws, FlowRequest, FlowSampler, Method, Noise, Solver};
+use attractor::samplers::flow::{
+    AdaptiveSettings, FlowDraws, FlowRequest, FlowSampler, Method, Noise, Solver,
+};
 use common::gpu;
 
 /// Relative to the largest expected number, as the reference suggests for end points.
@@ -154,4 +156,34 @@ fn a_draw_does_not_depend_on_its_batch() {
 )]
 fn a_draw_does_not_depend_on_its_batch_on_a_gpu() {
     check_batches(&gpu());
+}
+
+#[test]
+fn a_profile_times_every_launch_of_a_run() {
+    let map = goldens();
+    let mut sampler = sampler(&Device::cpu());
+    let (conditions, noise) = inputs(&map);
+    let solver = Solver::Fixed {
+        method: Method::Heun,
+        steps: 3,
+    };
+    let request = request(&conditions, &noise, solver);
+    let foreseen = sampler.peak_bytes(&request).expect("bytes");
+    let report = sampler.sample(&request).expect("draws").report;
+    assert_eq!(report.working_bytes, foreseen);
+    let profile = sampler.profile(&request).expect("profile");
+    let runs = profile.runs as u64;
+    assert_eq!(runs, report.runs as u64);
+    assert_eq!(profile.launches.len() as u64 * runs, report.dispatches);
+    let seconds = profile.seconds.expect("the clock of the host");
+    assert_eq!(seconds.len(), profile.launches.len());
+    assert!(
+        seconds.iter().all(|&s| s > 0.0) && seconds.iter().sum::<f64>() < report.seconds * 50.0
+    );
+    let adaptive = FlowRequest {
+        solver: Solver::Adaptive(AdaptiveSettings::default()),
+        ..request
+    };
+    let refused = sampler.profile(&adaptive).expect_err("no equal steps");
+    assert!(refused.to_string().starts_with("profile"), "{refused}");
 }

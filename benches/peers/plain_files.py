@@ -1,4 +1,4 @@
-"""Reading safetensors and the planner's observations with numpy alone."""
+"""Reading and writing safetensors, and reading the planner's observations with numpy alone."""
 
 import json
 import struct
@@ -39,3 +39,15 @@ def read_observations(path, count):
         local, world = file["local_obs"], file["global_obs"]
     rows = np.arange(count) % len(local)
     return np.ascontiguousarray(local[rows]), np.ascontiguousarray(world[rows])
+
+
+def write_safetensors(path, arrays):
+    """Writes {name: f32 array} as a safetensors file."""
+    header, parts, offset = {}, [], 0
+    for name, array in arrays.items():
+        part = np.ascontiguousarray(array, "<f4").tobytes()
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + len(part)]}
+        parts.append(part)
+        offset += len(part)
+    text = json.dumps(header).encode()
+    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))

@@ -2,18 +2,12 @@
 
 Checks that both give the same plans from the same random numbers, then times both in turn. PyTorch
 carries out every step; attractor's greedy sampler stops when all is committed. `context once`
-computes the observation's tokens once a plan in PyTorch too, as attractor does. Needs Python, numpy and PyTorch, and an `attractor` binary. See `--help`.
+computes the observation's tokens once a plan in PyTorch too, as attractor does. Needs Python, numpy and PyTorch, and an `attractor` binary.
 """
 
-import argparse
 import json
-import os
-import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +15,8 @@ import torch
 
 from plain_files import read_config, read_observations, read_safetensors
 from remdm_torch import Denoiser, Sampler, Slack
+from side_by_side import ROOT, Engine, common_arguments, compiles, cuda_graph, headline, interleaved, settle, where
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLERS = ["greedy", "maskgit_remask", "remdm_bernoulli"]
 # A decision closer to its threshold than this may go either way in f32.
 TIE = 1e-4
@@ -30,45 +24,19 @@ TIE = 1e-4
 LEAST_AGREEMENT = 0.99
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default=None, help="attractor binary (default: the one that is built, or on the path)")
-    parser.add_argument("--device", default=None, help="device of attractor (default: gpu where PyTorch has CUDA, else cpu)")
-    parser.add_argument("--torch-device", default=None, help="cpu or cuda (default: cuda for any device but cpu, where there is one)")
+def arguments(words=None):
+    parser = common_arguments(__doc__)
     parser.add_argument("--weights", type=Path, default=ROOT / "assets/remdm_minihack.safetensors")
     parser.add_argument("--config", type=Path, default=None, help="default: the JSON beside the weights")
     parser.add_argument("--obs", type=Path, default=ROOT / "assets/minihack_eval_observations.npz")
     parser.add_argument("--batches", default="1,64", help="comma-separated; the usual set is 1,64,1024")
     parser.add_argument("--samplers", default=",".join(SAMPLERS))
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads of both sides")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds, in each of which every contestant runs once; 0 checks agreement alone")
-    parser.add_argument("--compile", action="store_true", help="torch.compile on the CPU too, which takes minutes to build")
-    parser.add_argument("--json", type=Path, default=None, help="also write the results there")
-    return parser.parse_args()
+    return settle(parser.parse_args(words))
 
 
-def find_binary(named):
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    for candidate in [named, target / "release/attractor", shutil.which("attractor")]:
-        if candidate and Path(candidate).is_file():
-            return str(Path(candidate).resolve())
-    sys.exit(f"no attractor binary (looked at {named or target / 'release/attractor'}); give --binary PATH")
-
-
-class Engine:
-    """The attractor binary, one process a call."""
-
-    def __init__(self, options):
-        self.binary, self.device, self.options = find_binary(options.binary), options.device, options
-        self.environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads)}
-
-    def call(self, *words):
-        command = [self.binary, *map(str, words)]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}\nexit {done.returncode}: {done.stderr.strip()[-2000:]}")
-        return done.stdout
+class PlannerEngine(Engine):
+    """The planner of the attractor binary."""
 
     def flags(self, sampler, settings):
         words = ["--weights", self.options.weights, "--device", self.device, "--sampler", sampler]
@@ -153,86 +121,34 @@ def check_agreement(engine, model, sampler, batch, options):
     return record
 
 
-def cuda_graph(sampler, inputs):
-    """The whole plan as one CUDA graph."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            sampler.plan(*inputs)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        sampler.plan(*inputs)
-    return graph.replay
-
-
 def contestants(model, sampler, inputs, options):
     """Name to a call that draws one batch of plans in PyTorch."""
     settings = settings_of(sampler)
     every, once = (Sampler(model, sampler, options.steps, settings, once) for once in (False, True))
     found = {"eager": lambda: every.plan(*inputs), "eager, context once": lambda: once.plan(*inputs)}
     cuda = options.torch_device == "cuda"
-    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    if compiler and (cuda or options.compile):
+    if compiles(options):
         compiled = once.compiled()
         found["torch.compile, context once"] = lambda: compiled.plan(*inputs)
-    elif cuda or options.compile:
-        print("  torch.compile left out: no C++ compiler on the path", flush=True)
     if cuda:
-        found["CUDA graph"] = cuda_graph(every, inputs)
-        found["CUDA graph, context once"] = cuda_graph(once, inputs)
+        found["CUDA graph"] = cuda_graph(lambda: every.plan(*inputs))
+        found["CUDA graph, context once"] = cuda_graph(lambda: once.plan(*inputs))
     return found
-
-
-def timed(call, cuda):
-    if cuda:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    if cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def compare_times(engine, model, sampler, batch, options):
     """Rounds in which every contestant runs once, in turn; returns a record of medians."""
-    cuda = options.torch_device == "cuda"
     inputs = tensors(options, *read_observations(options.obs, batch))
     calls = contestants(model, sampler, inputs, options)
-    for call in calls.values():
-        timed(call, cuda)
-        timed(call, cuda)
-    seconds = {name: [] for name in ["attractor", *calls]}
-    for _ in range(options.repeats):
-        seconds["attractor"].append(engine.seconds(sampler, batch))
-        for name, call in calls.items():
-            # The first call after another process ran finds cold caches; the bench of attractor warms up too.
-            timed(call, cuda)
-            seconds[name].append(timed(call, cuda))
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     print(f"  {sampler}, batch {batch}, {options.steps} steps", flush=True)
-    for name, median in medians.items():
-        low, high = min(seconds[name]), max(seconds[name])
-        ratio = median / medians["attractor"]
-        print(f"    {name:30} {1e3 * median:10.2f} ms  ({1e3 * low:.2f}..{1e3 * high:.2f})  "
-              f"{ratio:6.2f} x attractor", flush=True)
-    return {"sampler": sampler, "batch": batch, "steps": options.steps, "median_seconds": medians, "all_seconds": seconds}
+    times = interleaved(lambda: engine.seconds(sampler, batch), calls, options)
+    return {"sampler": sampler, "batch": batch, "steps": options.steps, **times}
 
 
-def main():
-    options = arguments()
-    cuda_there = torch.cuda.is_available()
-    options.device = options.device or ("gpu" if cuda_there else "cpu")
-    options.torch_device = options.torch_device or ("cuda" if cuda_there and options.device != "cpu" else "cpu")
-    torch.set_num_threads(options.threads)
-    # Full single precision on both sides.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    engine = Engine(options)
-    where = torch.cuda.get_device_name() if options.torch_device == "cuda" else "CPU"
-    print(f"PyTorch {torch.__version__} on {where}, attractor --device {engine.device}, "
-          f"{options.threads} CPU threads each, {options.repeats} interleaved rounds")
+def run(options):
+    """Checks agreement, then times; returns a record and what is wrong, if anything is."""
+    engine = PlannerEngine(options)
+    print(f"planner: {headline(options)}")
     batches = [int(word) for word in options.batches.split(",")]
     samplers = options.samplers.split(",")
     with torch.inference_mode():
@@ -244,13 +160,5 @@ def main():
         if options.repeats > 0:
             print("seconds a call, median (smallest..largest)")
             times = [compare_times(engine, model, *pair, options) for pair in pairs]
-    if options.json:
-        result = {"torch": torch.__version__, "torch_device": where, "device": engine.device,
-                  "threads": options.threads, "agreement": agreement, "times": times}
-        options.json.write_text(json.dumps(result, indent=1))
-    if not all(record["ok"] for record in agreement):
-        sys.exit("the plans differ by more than ties")
-
-
-if __name__ == "__main__":
-    main()
+    wrong = None if all(record["ok"] for record in agreement) else "the plans differ by more than ties"
+    return {**where(options), "agreement": agreement, "times": times}, wrong

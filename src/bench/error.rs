@@ -1,7 +1,9 @@
 use crate::device::DeviceError;
+use crate::formats::FormatError;
 use crate::graph::GraphError;
 use crate::samplers::PlannerError;
 use crate::samplers::ensemble::EnsembleError;
+use crate::samplers::flow::FlowError;
 use attractor_kernels::KernelError;
 use thiserror::Error;
 
@@ -20,6 +22,12 @@ pub enum BenchError {
     /// An ensemble failed.
     #[error("{0}")]
     Ensemble(#[from] EnsembleError),
+    /// The flow sampler failed.
+    #[error("{0}")]
+    Flow(#[from] FlowError),
+    /// An array of the inputs is missing or misshapen.
+    #[error("{0}")]
+    Format(#[from] FormatError),
     /// There is nothing to measure.
     #[error("{what}: expected {expected}, found {found}")]
     Nothing {

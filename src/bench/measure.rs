@@ -1,5 +1,6 @@
 //! Repeated measurements and what is said of them.
 
+use super::BenchError;
 use serde::Serialize;
 
 /// What a time was read from.
@@ -67,6 +68,36 @@ impl Effort {
     /// Whether `samples` that took `elapsed` seconds in all will do.
     pub fn is_enough(&self, samples: usize, elapsed: f64) -> bool {
         samples >= self.repetitions.max(1) || (samples >= Self::LEAST && elapsed > self.seconds)
+    }
+}
+
+/// One of several things that are measured in turn.
+pub(super) trait Contestant {
+    /// Samples taken, and the seconds they took.
+    fn taken(&self) -> (usize, f64);
+
+    /// Takes one more.
+    fn sample(&mut self) -> Result<(), BenchError>;
+}
+
+/// Has every contestant take a sample in each round until it has enough: what disturbs the machine for a
+/// while disturbs all.
+pub(super) fn take_turns<C: Contestant>(
+    contestants: &mut [C],
+    effort: &Effort,
+) -> Result<(), BenchError> {
+    loop {
+        let mut measured = false;
+        for contestant in &mut *contestants {
+            let (samples, seconds) = contestant.taken();
+            if !effort.is_enough(samples, seconds) {
+                contestant.sample()?;
+                measured = true;
+            }
+        }
+        if !measured {
+            return Ok(());
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! How fast the engine is, and whether what it measured was right: every kernel and the planner on one
+//! How fast the engine is, and whether what it measured was right: every kernel and the samplers on one
 //! device, held against the roofline that a copy and a chain of multiply-adds show there, and against
 //! the double-precision twins.
 //!
@@ -9,6 +9,7 @@ mod cases;
 mod control;
 mod ensemble;
 mod error;
+mod flow;
 mod header;
 mod kernels;
 mod measure;
@@ -16,6 +17,7 @@ mod memory;
 mod planner;
 mod roofline;
 mod text;
+mod work;
 mod workload;
 
 pub use array::Array;
@@ -23,14 +25,16 @@ pub use cases::{Case, Fill, Tolerance, cases};
 pub use control::{ControlRecord, control};
 pub use ensemble::{EnsembleRecord, measure_ensembles};
 pub use error::BenchError;
+pub use flow::{FlowBench, FlowInputs, FlowRecord, FlowRow, stand_in_decoder};
 pub use header::Header;
 pub use kernels::{KernelRecord, measure_kernel};
 pub use measure::{Clock, Effort, Spread};
 pub use memory::{MemoryRecord, measure_memory, resident_bytes};
-pub use planner::{PlannerBench, PlannerRecord, SlowNode};
+pub use planner::{PlannerBench, PlannerRecord};
 pub use roofline::Roofline;
 pub use text::{
-    control_line, drift_line, ensemble_table, kernel_table, memory_line, planner_table,
+    control_line, drift_line, ensemble_table, flow_table, kernel_table, memory_line, planner_table,
     roofline_lines, slowest_lines,
 };
+pub use work::SlowNode;
 pub use workload::Workload;

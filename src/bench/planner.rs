@@ -1,15 +1,15 @@
 //! The planner on one device: time of whole batches, share of the roofline, agreement with a reference.
 
+use super::measure::{Contestant, take_turns};
+use super::work::{SlowNode, Work, fastest_profile};
 use super::{BenchError, Effort, Header, Roofline, Spread};
 use crate::device::{Device, DeviceKind, Precision};
 use crate::formats::ArrayMap;
 use crate::models::remdm::DenoiserConfig;
 use crate::samplers::{
-    Observations, PlanRequest, Planner, PlannerReport, RunProfile, SamplerKind, SamplerSettings,
+    Observations, PlanRequest, Planner, PlannerReport, SamplerKind, SamplerSettings,
 };
-use attractor_kernels::Cost;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// What to measure of a planner.
@@ -31,21 +31,6 @@ pub struct PlannerBench<'a> {
     pub effort: Effort,
     /// Examples whose plans are held against the reference.
     pub checked: usize,
-}
-
-/// Time of all launches of one kernel in a run.
-#[derive(Debug, Clone, Serialize)]
-pub struct SlowNode {
-    /// Kernel.
-    pub kernel: &'static str,
-    /// Launches.
-    pub launches: usize,
-    /// Seconds of them all.
-    pub seconds: f64,
-    /// Share of the run's launches' time.
-    pub time_share: f64,
-    /// Time at the roofline over that.
-    pub roofline_share: f64,
 }
 
 /// What was measured of the planner with one sampler and batch.
@@ -120,7 +105,7 @@ pub struct PlannerRecord {
 }
 
 /// One sampler and batch under measurement.
-struct Contestant {
+struct Runner {
     settings: SamplerSettings,
     observations: Observations,
     planner: Planner,
@@ -135,7 +120,11 @@ struct Contestant {
 /// A first call that takes longer counts as a sample: what it compiles is little beside it.
 const LONG_CALL: f64 = 5.0;
 
-impl Contestant {
+impl Contestant for Runner {
+    fn taken(&self) -> (usize, f64) {
+        (self.samples.len(), self.spent)
+    }
+
     fn sample(&mut self) -> Result<(), BenchError> {
         let request = PlanRequest::new(&self.observations, PlannerBench::SEED);
         let start = Instant::now();
@@ -175,21 +164,7 @@ impl PlannerBench<'_> {
                 contestants.push(self.contestant(settings, batch)?);
             }
         }
-        loop {
-            let mut measured = false;
-            for contestant in &mut contestants {
-                if !self
-                    .effort
-                    .is_enough(contestant.samples.len(), contestant.spent)
-                {
-                    contestant.sample()?;
-                    measured = true;
-                }
-            }
-            if !measured {
-                break;
-            }
-        }
+        take_turns(&mut contestants, &self.effort)?;
         let mut references = Vec::new();
         for settings in self.settings {
             references.push((settings, self.reference(settings)?));
@@ -203,13 +178,9 @@ impl PlannerBench<'_> {
         Ok(records)
     }
 
-    fn contestant(
-        &self,
-        settings: &SamplerSettings,
-        batch: usize,
-    ) -> Result<Contestant, BenchError> {
+    fn contestant(&self, settings: &SamplerSettings, batch: usize) -> Result<Runner, BenchError> {
         let mut planner = Planner::new(self.config.clone(), self.weights, self.device)?;
-        Ok(Contestant {
+        Ok(Runner {
             peak_bytes_planned: planner.peak_bytes(settings, batch)?,
             settings: settings.clone(),
             observations: repeated(self.config, self.observations, batch)?,
@@ -239,7 +210,7 @@ impl PlannerBench<'_> {
 
     fn record(
         &self,
-        mut contestant: Contestant,
+        mut contestant: Runner,
         reference: &[i32],
         roofline: &Roofline,
     ) -> Result<PlannerRecord, BenchError> {
@@ -249,7 +220,7 @@ impl PlannerBench<'_> {
         let planner = &mut contestant.planner;
         let checksum = self.check(planner, &settings, reference, &contestant.tokens)?;
         let request = PlanRequest::new(&contestant.observations, Self::SEED);
-        let profile = fastest_profile(planner, &settings, &request)?;
+        let profile = fastest_profile(|| planner.profile(&settings, &request))?;
         let work = Work::of(&profile, roofline);
         let spread = Spread::of(&contestant.samples);
         let median = spread.median.max(1e-12);
@@ -317,28 +288,6 @@ impl PlannerBench<'_> {
     }
 }
 
-/// Profiles a run until that has taken a second, at most five times, and keeps the shortest time of each
-/// launch: a launch that was held up once would pass for a slow kernel.
-fn fastest_profile(
-    planner: &mut Planner,
-    settings: &SamplerSettings,
-    request: &PlanRequest<'_>,
-) -> Result<RunProfile, BenchError> {
-    let start = Instant::now();
-    let mut fastest = planner.profile(settings, request)?;
-    for _ in 1..5 {
-        if start.elapsed().as_secs_f64() > 1.0 {
-            break;
-        }
-        let again = planner.profile(settings, request)?;
-        let times = fastest.seconds.iter_mut().flatten();
-        for (known, new) in times.zip(again.seconds.iter().flatten()) {
-            *known = known.min(*new);
-        }
-    }
-    Ok(fastest)
-}
-
 struct Checksum {
     tokens: usize,
     equal_share: f64,
@@ -358,62 +307,4 @@ fn repeated(
     let local = cycled(&observations.local, observations.cells());
     let global = cycled(&observations.global, observations.level());
     Ok(Observations::new(config, local, global)?)
-}
-
-/// Work of a call, by its launches.
-struct Work {
-    cost: Cost,
-    /// Seconds at the roofline, each launch by itself.
-    bound: f64,
-    /// Seconds of all launches, where they were timed.
-    seconds: Option<f64>,
-    kernels: Vec<SlowNode>,
-}
-
-impl Work {
-    fn of(profile: &RunProfile, roofline: &Roofline) -> Self {
-        let mut cost = Cost::default();
-        let mut bound = 0.0;
-        let mut by_kernel: BTreeMap<&'static str, (usize, f64, f64)> = BTreeMap::new();
-        let nodes = profile.plan.graph().nodes();
-        for (position, (node, _)) in profile.launches.iter().enumerate() {
-            let Some(node) = nodes.get(*node) else {
-                continue;
-            };
-            let one = node.kernel.cost();
-            cost = cost + one;
-            // Runs side by side share the machine.
-            let at_roofline = roofline.seconds(&one);
-            bound += at_roofline;
-            let entry = by_kernel.entry(node.kernel.id().name()).or_default();
-            entry.0 += 1;
-            let times = profile.seconds.as_ref();
-            entry.1 += times.and_then(|t| t.get(position)).copied().unwrap_or(0.0);
-            entry.2 += at_roofline * profile.at_once as f64;
-        }
-        let total: Option<f64> = profile.seconds.as_ref().map(|t| t.iter().sum());
-        let slow =
-            |(kernel, (launches, seconds, bound)): (&'static str, (usize, f64, f64))| SlowNode {
-                kernel,
-                launches,
-                seconds,
-                time_share: seconds / total.unwrap_or(0.0).max(1e-12),
-                roofline_share: bound / seconds.max(1e-12),
-            };
-        let mut kernels: Vec<SlowNode> = match total {
-            Some(_) => by_kernel.into_iter().map(slow).collect(),
-            None => Vec::new(),
-        };
-        kernels.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        let all = profile.runs as u64;
-        Self {
-            cost: Cost {
-                flops: cost.flops.saturating_mul(all),
-                bytes: cost.bytes.saturating_mul(all),
-            },
-            bound: bound * profile.runs as f64,
-            seconds: total.map(|seconds| seconds * profile.runs as f64),
-            kernels,
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Measurements for people.
 
 use super::{
-    ControlRecord, EnsembleRecord, KernelRecord, MemoryRecord, PlannerRecord, Roofline, Spread,
+    ControlRecord, EnsembleRecord, FlowRecord, KernelRecord, MemoryRecord, PlannerRecord, Roofline,
+    SlowNode, Spread,
 };
 use crate::report::Table;
 
@@ -220,10 +221,58 @@ pub fn ensemble_table(records: &[EnsembleRecord]) -> Table {
     table
 }
 
+/// One row a solver and batch of the flow sampler.
+pub fn flow_table(records: &[FlowRecord]) -> Table {
+    let mut table = Table::new([
+        "solver",
+        "frames",
+        "K",
+        "median",
+        "quartiles",
+        "device",
+        "draws/s",
+        "GFLOP/s",
+        "of multiply-adds",
+        "of roofline",
+        "dispatches/step",
+        "dispatches",
+        "submissions",
+        "host us/dispatch",
+        "peak bytes",
+        "used",
+        "error",
+        "",
+    ]);
+    for r in records {
+        let number = |text: String| if r.correct { text } else { "-".into() };
+        table.row([
+            format!("{}/{}", r.method, r.steps),
+            r.frames.to_string(),
+            r.draws.to_string(),
+            number(time(r.median_seconds)),
+            number(quartiles(&r.spread)),
+            r.device_seconds.map_or("-".into(), |s| number(time(s))),
+            number(format!("{:.1}", r.draws_per_second)),
+            number(format!("{:.1}", r.gflops)),
+            number(percent(r.multiply_add_share)),
+            number(percent(r.roofline_share)),
+            r.dispatches_a_step.to_string(),
+            r.dispatches.to_string(),
+            r.submissions.to_string(),
+            r.host_microseconds_per_dispatch
+                .map_or("-".into(), |m| format!("{m:.2}")),
+            r.peak_bytes_planned.to_string(),
+            r.peak_bytes_used.to_string(),
+            format!("{:.1e}", r.checksum_error),
+            verdict(r.correct).to_string(),
+        ]);
+    }
+    table
+}
+
 /// Where the launches of a run spend their time.
-pub fn slowest_lines(record: &PlannerRecord) -> String {
-    let all: Vec<String> = record
-        .kernels
+pub fn slowest_lines(kernels: &[SlowNode]) -> String {
+    let all: Vec<String> = kernels
         .iter()
         .take(6)
         .map(|k| {

@@ -125,6 +125,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     match cause.downcast_ref::<BenchError>() {
         Some(BenchError::Planner(planner)) => return code_of(planner),
+        Some(BenchError::Flow(flow)) => return code_of(flow),
         Some(BenchError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }

@@ -3,6 +3,7 @@
 mod bad_files;
 mod bad_numbers;
 mod bench;
+mod bench_flow;
 mod demo;
 mod drive;
 mod flow;

@@ -6,6 +6,7 @@ mod error;
 mod field;
 mod forward;
 mod noise;
+mod profile;
 mod request;
 mod run;
 mod sampler;

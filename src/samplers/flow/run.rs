@@ -147,7 +147,8 @@ impl Run<'_> {
         })
     }
 
-    fn write(&self, tensors: &Tensors, execution: &mut Execution) -> Result<(), GraphError> {
+    /// Hands the inputs over.
+    pub fn write(&self, tensors: &Tensors, execution: &mut Execution) -> Result<(), GraphError> {
         let config = &self.config;
         let width = config.tokens * config.cond_dim;
         if let Some(conditions) = tensors.conditions {

@@ -41,10 +41,10 @@ struct Key {
 
 /// A compiled plan.
 #[derive(Debug)]
-struct Compiled {
-    pool: OrbitPool,
-    tensors: Tensors,
-    batch: FlowBatch,
+pub(super) struct Compiled {
+    pub pool: OrbitPool,
+    pub tensors: Tensors,
+    pub batch: FlowBatch,
 }
 
 impl FlowSampler {
@@ -100,10 +100,7 @@ impl FlowSampler {
         request.check(&self.config)?;
         let compiled = self.fitting(request)?;
         let runs = self.runs(request, &compiled);
-        let at_once = match self.device.gpu() {
-            Some(_) => 1,
-            None => runs.len().min(rayon::current_num_threads()),
-        };
+        let at_once = self.at_once(runs.len());
         // Made before the first launch, so that the peak does not depend on how threads meet.
         compiled.pool.reserve(at_once)?;
         let side_by_side = self.device.gpu().is_none() && runs.len() > 1;
@@ -144,8 +141,20 @@ impl FlowSampler {
         Ok(self.fitting(request)?.pool.plan().clone())
     }
 
+    /// Runs that go side by side.
+    pub(super) fn at_once(&self, runs: usize) -> usize {
+        match self.device.gpu() {
+            Some(_) => 1,
+            None => runs.min(rayon::current_num_threads()),
+        }
+    }
+
     /// The parts of a request; rows beyond it repeat its last frame and draw.
-    fn runs<'a>(&self, request: &'a FlowRequest<'a>, compiled: &Compiled) -> Vec<Run<'a>> {
+    pub(super) fn runs<'a>(
+        &self,
+        request: &'a FlowRequest<'a>,
+        compiled: &Compiled,
+    ) -> Vec<Run<'a>> {
         let batch = compiled.batch;
         let mut runs = Vec::new();
         for frame in (0..request.frames).step_by(batch.frames) {
@@ -163,7 +172,10 @@ impl FlowSampler {
     }
 
     /// A compiled plan for runs of a request, as large as the device likes and allows.
-    fn fitting(&mut self, request: &FlowRequest<'_>) -> Result<Arc<Compiled>, FlowError> {
+    pub(super) fn fitting(
+        &mut self,
+        request: &FlowRequest<'_>,
+    ) -> Result<Arc<Compiled>, FlowError> {
         let mut limit = match self.device.gpu() {
             Some(_) => GPU_ROWS,
             None => request

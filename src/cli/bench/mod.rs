@@ -1,4 +1,6 @@
-//! `attractor bench`: kernels and the planner against the roofline of the device.
+//! `attractor bench`: kernels, samplers and ensembles against the roofline of the device.
+
+mod flow;
 
 use super::exit::{Outcome, Usage};
 use super::model::{Configuration, load_weights, shipped};
@@ -7,10 +9,10 @@ use super::record::name;
 use super::sampling::{Sampler, SamplerArguments};
 use anyhow::Result;
 use attractor::bench::{
-    ControlRecord, Effort, EnsembleRecord, Header, KernelRecord, MemoryRecord, PlannerBench,
-    PlannerRecord, Roofline, cases, control, control_line, drift_line, ensemble_table,
-    kernel_table, measure_ensembles, measure_kernel, measure_memory, memory_line, planner_table,
-    roofline_lines, slowest_lines,
+    ControlRecord, Effort, EnsembleRecord, FlowRecord, Header, KernelRecord, MemoryRecord,
+    PlannerBench, PlannerRecord, Roofline, cases, control, control_line, drift_line,
+    ensemble_table, kernel_table, measure_ensembles, measure_kernel, measure_memory, memory_line,
+    planner_table, roofline_lines, slowest_lines,
 };
 use attractor::device::{Device, DeviceKind, Selection};
 use attractor::formats::{ArrayMap, load_arrays};
@@ -22,8 +24,8 @@ use std::path::PathBuf;
 /// Arguments of `attractor bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
-    /// Measure what has this in its name: kernel, a kernel's name, planner, a sampler, ensemble, control,
-    /// memory
+    /// Measure what has this in its name: kernel, a kernel's name, planner, a sampler, flow, a solver,
+    /// ensemble, control, memory
     filter: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -31,7 +33,7 @@ pub struct BenchArguments {
     /// Examples that the planner plans for at once [default: 1,64,1024; with --quick 1,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     batches: Vec<usize>,
-    /// Runs of each measurement [default: 15 for kernels, 7 for the planner; with --quick 5 and 3]
+    /// Runs of each measurement [default: 15 for kernels, 7 for the samplers; with --quick 5 and 3]
     #[arg(long, value_name = "N")]
     repetitions: Option<usize>,
     /// Fewer and shorter measurements
@@ -51,6 +53,8 @@ pub struct BenchArguments {
     obs: Option<PathBuf>,
     #[command(flatten)]
     sampler: SamplerArguments,
+    #[command(flatten)]
+    flow: flow::FlowFlags,
 }
 
 /// A measurement of any kind.
@@ -59,6 +63,7 @@ pub struct BenchArguments {
 enum Record {
     Kernel(Box<KernelRecord>),
     Planner(Box<PlannerRecord>),
+    Flow(Box<FlowRecord>),
     Ensemble(Box<EnsembleRecord>),
     Memory(MemoryRecord),
 }
@@ -115,16 +120,18 @@ impl BenchArguments {
             .map(|id| format!("kernel {}", id.name()));
         let samplers = self.samplers();
         let samplers = samplers.iter().map(|s| planner_name((*s).into()));
+        let solvers = self.flow.names(self.quick);
         let others = ["ensemble", "control", "memory", "roofline"].map(String::from);
-        let mut names = kernels.chain(samplers).chain(others);
+        let mut names = kernels.chain(samplers).chain(solvers).chain(others);
         if !names.any(|name| self.wants(&name)) {
             return Err(Usage(format!(
-                "filter {}: expected part of kernel, a kernel's name, planner, a sampler, ensemble, control, \
-                 memory or roofline",
+                "filter {}: expected part of kernel, a kernel's name, planner, a sampler, flow, a solver, ensemble, \
+                 control, memory or roofline",
                 self.filter.as_deref().unwrap_or_default()
             ))
             .into());
         }
+        self.flow.check()?;
         Ok(match (self.batches.is_empty(), self.quick) {
             (false, _) => self.batches.clone(),
             (true, true) => vec![1, 8],
@@ -192,6 +199,7 @@ impl BenchArguments {
 pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     let batches = arguments.check()?;
     let inputs = arguments.inputs()?;
+    let flow = arguments.flow.work(arguments)?;
     let Selection { device, reason } = Selection::by_name(selector)?;
     let header = Header::of(&device);
     arguments.tell(&head(&header, &reason))?;
@@ -212,6 +220,10 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     if !planner.is_empty() && !arguments.json {
         print(&planner_text(&planner))?;
     }
+    let flow = match flow {
+        Some(work) => work.measure(arguments, &device, &roofline)?,
+        None => Vec::new(),
+    };
     let ensembles = match arguments.wants("ensemble") {
         true => {
             let effort = arguments.for_kernels();
@@ -235,14 +247,17 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     }
     let correct = kernels.iter().all(|r| r.correct)
         && planner.iter().all(|r| r.correct)
+        && flow.iter().all(|r| r.correct)
         && ensembles.iter().all(|r| r.correct)
         && memory.as_ref().is_none_or(|r| r.flat);
     if arguments.json {
         let kernels = kernels.into_iter().map(|r| Record::Kernel(Box::new(r)));
         let planner = planner.into_iter().map(|r| Record::Planner(Box::new(r)));
+        let flow = flow.into_iter().map(|r| Record::Flow(Box::new(r)));
         let ensembles = ensembles.into_iter().map(|r| Record::Ensemble(Box::new(r)));
         let records = kernels
             .chain(planner)
+            .chain(flow)
             .chain(ensembles)
             .chain(memory.map(Record::Memory));
         print(&pretty(&Report {
@@ -352,7 +367,7 @@ fn planner_text(planner: &[PlannerRecord]) -> String {
     let mut text = planner_table(planner).to_text();
     for record in planner {
         let sampler = name(&record.sampler);
-        let slowest = slowest_lines(record);
+        let slowest = slowest_lines(&record.kernels);
         text += &format!("{sampler} at {}: {slowest}\n", record.batch);
     }
     text + "\n"

@@ -1,0 +1,39 @@
+"""Compares attractor with PyTorch: `run.py [planner|flow] [options]`, both where none is named.
+
+`run.py planner --help` and `run.py flow --help` list the options; without a name only those that both have.
+"""
+
+import json
+import sys
+
+import flow_policy
+import remdm_planner
+from side_by_side import common_arguments
+
+WORKLOADS = {"planner": remdm_planner, "flow": flow_policy}
+
+
+def main():
+    words = sys.argv[1:]
+    if words and words[0] in WORKLOADS:
+        chosen, words = [words[0]], words[1:]
+    else:
+        chosen = list(WORKLOADS)
+        # One option of the same name may mean two things: only what both share goes to both.
+        common_arguments(__doc__).parse_args(words)
+    # All are parsed before any is run: a wrong option costs no measurement.
+    options = {name: WORKLOADS[name].arguments(words) for name in chosen}
+    results, wrong = {}, []
+    for name in chosen:
+        results[name], fault = WORKLOADS[name].run(options[name])
+        if fault:
+            wrong.append(f"{name}: {fault}")
+    file = options[chosen[0]].json
+    if file:
+        file.write_text(json.dumps(results, indent=1))
+    if wrong:
+        sys.exit("; ".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
