@@ -153,7 +153,13 @@ fn variants(id: KernelId) -> Vec<AnyKernel> {
     fields
         .flat_map(|field| methods.clone().map(move |method| (field, method)))
         .map(|(field, method)| match method.is_adaptive() {
-            true => OdeEnsemble::adaptive(field, 67, 1.5, 0.01, 40).with_clock(0.1, 0.3),
+            // Tolerances so wide that every step grows by the largest factor: other precisions would
+            // choose other steps otherwise.
+            true => OdeEnsemble {
+                relative_tolerance: 100.0,
+                absolute_tolerance: 100.0,
+                ..OdeEnsemble::adaptive(field, 67, 0.1, 0.01, 40).with_clock(0.1, 0.3)
+            },
             false => OdeEnsemble {
                 field,
                 method,
@@ -308,7 +314,11 @@ fn the_longest_loops_that_software_adapters_are_given_end() {
         let exact = run(&Device::cpu_f64(), kernel, &operands);
         let gpu = device.gpu().expect("a GPU device");
         let found = dispatch(gpu, &kernel, &kernel.launch(&software), &operands);
-        let (found, exact) = (found.last().expect("one"), exact.last().expect("one"));
+        let written = kernel.id().operands().iter().position(|operand| {
+            operand.access != Access::Read && operand.element == Element::Float && !operand.optional
+        });
+        let written = written.expect("a float that is written");
+        let (found, exact) = (&found[written], &exact[written]);
         let largest = exact.floats().iter().fold(0f32, |m, v| m.max(v.abs()));
         let scaled = |array: &Array| -> Vec<f32> {
             let values = array.floats().iter();
