@@ -220,10 +220,21 @@ fn request<'a>(
     }
 }
 
+/// End points within a tolerance.
 fn within(tolerance: f32) -> Solver {
     Solver::Adaptive(AdaptiveSettings {
         relative_tolerance: tolerance,
         absolute_tolerance: tolerance,
+        ..AdaptiveSettings::default()
+    })
+}
+
+/// Steps within a tolerance, once.
+fn one_pass(tolerance: f32) -> Solver {
+    Solver::Adaptive(AdaptiveSettings {
+        relative_tolerance: tolerance,
+        absolute_tolerance: tolerance,
+        refine: false,
         ..AdaptiveSettings::default()
     })
 }
@@ -240,20 +251,39 @@ fn sampled(sampler: &mut FlowSampler, solver: Solver) -> FlowDraws {
     sampler.sample(&request).expect("draws")
 }
 
+/// Largest share of the allowed error that any entry of the draws takes.
+fn share(exact: &[f64], found: &[f64], tolerance: f32) -> f64 {
+    let tolerance = f64::from(tolerance);
+    let pairs = exact.iter().zip(found);
+    pairs.fold(0.0f64, |worst, (e, f)| {
+        worst.max((e - f).abs() / (tolerance + tolerance * e.abs()))
+    })
+}
+
 /// The decoder is no smooth field: its features of time turn by up to 1000 radians in unit time, and
-/// the logit of time jumps at both ends. Tolerances bound the estimated error of one step.
+/// the logit of time jumps at both ends.
 #[test]
-fn adaptive_steps_approach_the_exact_draws_of_a_decoder() {
-    let mut sampler = decoder(&Device::cpu_f64());
+fn adaptive_draws_of_a_decoder_meet_their_tolerance() {
     let fixed = |method, steps| Solver::Fixed { method, steps };
-    let exact = sampled(&mut sampler, fixed(Method::Rk4, 2048)).values_f64;
-    for (tolerance, largest) in [(1e-2, 5e-2), (1e-3, 3e-2), (1e-5, 6e-3)] {
-        let draws = sampled(&mut sampler, within(tolerance));
-        let error = worst(&exact, &draws.values_f64);
-        assert!(error < largest, "{tolerance}: {error:e}");
+    let exact = sampled(&mut decoder(&Device::cpu_f64()), fixed(Method::Rk4, 4096)).values_f64;
+    for (device, tolerances) in [
+        (Device::cpu_f64(), &[1e-1, 3e-2, 1e-2, 5e-3][..]),
+        (Device::cpu(), &[3e-2, 1e-2][..]),
+    ] {
+        let mut sampler = decoder(&device);
+        for &tolerance in tolerances {
+            let draws = sampled(&mut sampler, within(tolerance));
+            let share = share(&exact, &draws.values_f64, tolerance);
+            println!(
+                "{tolerance}: {share:.3}, {} evaluations",
+                draws.report.evaluations
+            );
+            assert!(share <= 1.0, "{tolerance}: {share} of the tolerance");
+        }
     }
-    // Nearer than equal steps of as many evaluations.
-    let adaptive = sampled(&mut sampler, within(1e-4));
+    // One pass is nearer than equal steps of as many evaluations.
+    let mut sampler = decoder(&Device::cpu_f64());
+    let adaptive = sampled(&mut sampler, one_pass(1e-4));
     let evaluations = adaptive.report.evaluations;
     let error = worst(&exact, &adaptive.values_f64);
     for method in [Method::Euler, Method::Heun] {
@@ -268,9 +298,38 @@ fn adaptive_steps_approach_the_exact_draws_of_a_decoder() {
 }
 
 #[test]
+#[cfg_attr(
+    not(gpu_adapter),
+    ignore = "needs a GPU adapter: ./scripts/test installs a software one"
+)]
+fn adaptive_draws_of_a_decoder_meet_their_tolerance_on_a_gpu() {
+    let exact = Solver::Fixed {
+        method: Method::Rk4,
+        steps: 2048,
+    };
+    let exact = sampled(&mut decoder(&Device::cpu_f64()), exact).values_f64;
+    let draws = sampled(&mut decoder(&gpu()), within(5e-2));
+    let share = share(&exact, &draws.values_f64, 5e-2);
+    assert!(share <= 1.0, "{share} of the tolerance");
+}
+
+#[test]
+fn end_points_that_never_stand_are_a_named_error() {
+    let (_, conditions, noise) = goldens();
+    let mut sampler = decoder(&Device::cpu());
+    let one = (&conditions[..192], &noise[..12]);
+    let request = request(one, (1, 1), within(1e-7));
+    let error = sampler
+        .sample(&request)
+        .expect_err("single precision cannot do that");
+    let text = error.to_string();
+    assert!(text.contains("frame 0, draw 0: the tolerance"), "{text}");
+}
+
+#[test]
 fn adaptive_steps_of_a_decoder_agree_between_precisions() {
-    let exact = sampled(&mut decoder(&Device::cpu_f64()), within(1e-2)).values_f64;
-    let single = sampled(&mut decoder(&Device::cpu()), within(1e-2)).values_f64;
+    let exact = sampled(&mut decoder(&Device::cpu_f64()), one_pass(1e-2)).values_f64;
+    let single = sampled(&mut decoder(&Device::cpu()), one_pass(1e-2)).values_f64;
     assert!(
         worst(&exact, &single) < 1e-4,
         "{:e}",
@@ -284,8 +343,8 @@ fn adaptive_steps_of_a_decoder_agree_between_precisions() {
     ignore = "needs a GPU adapter: ./scripts/test installs a software one"
 )]
 fn adaptive_steps_of_a_decoder_on_a_gpu() {
-    let exact = sampled(&mut decoder(&Device::cpu_f64()), within(1e-2)).values_f64;
-    let found = sampled(&mut decoder(&gpu()), within(1e-2)).values_f64;
+    let exact = sampled(&mut decoder(&Device::cpu_f64()), one_pass(1e-2)).values_f64;
+    let found = sampled(&mut decoder(&gpu()), one_pass(1e-2)).values_f64;
     assert!(worst(&exact, &found) < 1e-4, "{:e}", worst(&exact, &found));
 }
 
@@ -294,12 +353,12 @@ fn a_row_steps_as_it_would_alone() {
     let (_, conditions, noise) = goldens();
     for device in [Device::cpu(), Device::cpu_f64()] {
         let mut sampler = decoder(&device);
-        let all = request((&conditions, &noise), (FRAMES, 4), within(1e-3));
+        let all = request((&conditions, &noise), (FRAMES, 4), within(5e-2));
         let all = sampler.sample(&all).expect("draws").values_f64;
         for frame in [0, 3, 5] {
             let cond = &conditions[frame * 192..(frame + 1) * 192];
             let start = &noise[frame * 48..frame * 48 + 12];
-            let one = request((cond, start), (1, 1), within(1e-3));
+            let one = request((cond, start), (1, 1), within(5e-2));
             let one = sampler.sample(&one).expect("draw").values_f64;
             assert_eq!(one, all[frame * 48..frame * 48 + 12], "frame {frame}");
         }
@@ -397,7 +456,7 @@ fn bad_requests_are_refused_by_name() {
         (
             FlowRequest {
                 record: true,
-                solver: within(1e-3),
+                solver: within(5e-2),
                 ..good
             },
             "record",

@@ -190,8 +190,7 @@ impl Subject {
             resident_bytes: [resident_short, resident_whole],
             largest_error,
             tolerance: self.tolerance(),
-            correct: largest_error <= self.tolerance()
-                && short.working_bytes == run.working_bytes,
+            correct: largest_error <= self.tolerance() && short.working_bytes == run.working_bytes,
         })
     }
 }

@@ -112,7 +112,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         _ => {}
     }
     match cause.downcast_ref::<FlowError>() {
-        Some(FlowError::NotFinite { .. } | FlowError::Tolerance { .. }) => {
+        Some(
+            FlowError::NotFinite { .. } | FlowError::Tolerance { .. } | FlowError::Unsettled { .. },
+        ) => {
             return Some(NUMERIC_FAILURE);
         }
         Some(FlowError::Graph(graph)) => return graph_code(graph),

@@ -52,15 +52,18 @@ pub struct SolverArguments {
     /// Steps of equal size [default: 32]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<usize>,
-    /// Adaptive solver: error of a step allowed per unit of the state [default: 1e-4]
+    /// Adaptive solver: error of an end point allowed per unit of it [default: 1e-2]
     #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
     pub rtol: Option<f32>,
-    /// Adaptive solver: error of a step allowed beside that [default: 1e-4]
+    /// Adaptive solver: error of an end point allowed beside that [default: 1e-2]
     #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
     pub atol: Option<f32>,
-    /// Adaptive solver: steps tried before a draw has failed [default: 2000]
+    /// Adaptive solver: steps tried before a draw has failed [default: 20000]
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u32>,
+    /// Adaptive solver: solve once; --rtol and --atol then bound the estimated error of a step alone
+    #[arg(long)]
+    pub one_pass: bool,
 }
 
 impl SolverArguments {
@@ -90,6 +93,7 @@ impl SolverArguments {
                     relative_tolerance: self.rtol.unwrap_or(usual.relative_tolerance),
                     absolute_tolerance: self.atol.unwrap_or(usual.absolute_tolerance),
                     maximum_steps: self.max_steps.unwrap_or(usual.maximum_steps),
+                    refine: !self.one_pass,
                     ..usual
                 })
             }

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdaptiveSettings {
-    /// Error of a step allowed per unit of the state.
+    /// Error allowed per unit of the state: of the end point under `refine`, else the estimated one of a
+    /// step.
     pub relative_tolerance: f32,
-    /// Error of a step allowed beside that.
+    /// Error allowed beside that.
     pub absolute_tolerance: f32,
     /// First step that is tried; flow time runs from 0 to 1. Small by default: the logit of time turns
     /// steeply at its ends, and the error estimate hardly weighs the very first stage.
@@ -23,16 +24,20 @@ pub struct AdaptiveSettings {
     pub maximum_step: f32,
     /// Attempts, accepted or not, after which a row has failed.
     pub maximum_steps: u32,
+    /// Whether rows are solved again, each time finer, until their end points stand within the
+    /// tolerance.
+    pub refine: bool,
 }
 
 impl Default for AdaptiveSettings {
     fn default() -> Self {
         Self {
-            relative_tolerance: 1e-4,
-            absolute_tolerance: 1e-4,
+            relative_tolerance: 1e-2,
+            absolute_tolerance: 1e-2,
             initial_step: 1e-4,
             maximum_step: 1.0 / 16.0,
-            maximum_steps: 2000,
+            maximum_steps: 20_000,
+            refine: true,
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn usual_candidates() -> Vec<Solver> {
     candidates.extend(fixed(Method::Heun, &[2, 4, 8, 16, 32, 64]));
     candidates.extend(fixed(Method::Rk4, &[1, 2, 4, 8, 16, 32]));
     candidates.extend(fixed(Method::DormandPrince5, &[1, 2, 4, 8, 16, 32, 64]));
-    candidates.extend([1e-2, 1e-3, 1e-4, 1e-5].map(adaptive_at));
+    candidates.extend([1e-1, 3e-2, 1e-2].map(adaptive_at));
     candidates
 }
 
@@ -211,16 +211,18 @@ fn candidate(
             measured.error = Some(error);
             Ok(measured)
         }
-        Err(error @ (FlowError::Tolerance { .. } | FlowError::NotFinite { .. })) => {
-            Ok(MeasuredSolver {
-                solver,
-                evaluations: 0.0,
-                seconds: 0.0,
-                error: None,
-                failure: Some(error.to_string()),
-                meets: false,
-            })
-        }
+        Err(
+            error @ (FlowError::Tolerance { .. }
+            | FlowError::Unsettled { .. }
+            | FlowError::NotFinite { .. }),
+        ) => Ok(MeasuredSolver {
+            solver,
+            evaluations: 0.0,
+            seconds: 0.0,
+            error: None,
+            failure: Some(error.to_string()),
+            meets: false,
+        }),
         Err(error) => Err(error),
     }
 }

@@ -80,6 +80,28 @@ pub enum FlowError {
         /// The most accurate one.
         best: String,
     },
+    /// End points that did not stand within the tolerance.
+    #[error(
+        "frame {frame}, draw {draw}: the tolerance (relative {relative}, absolute {absolute}) was not met: the \
+         end point still moved after {refinements} refinements of the steps; {count} of {rows} rows did not \
+         settle"
+    )]
+    Unsettled {
+        /// First such frame of the request.
+        frame: usize,
+        /// Its draw.
+        draw: usize,
+        /// Relative tolerance.
+        relative: f32,
+        /// Absolute tolerance.
+        absolute: f32,
+        /// Refinements made.
+        refinements: usize,
+        /// Rows that did not settle.
+        count: usize,
+        /// Rows of the request.
+        rows: usize,
+    },
 }
 
 impl From<DeviceError> for FlowError {

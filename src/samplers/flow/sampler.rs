@@ -19,7 +19,7 @@ const CPU_ROWS: usize = 32;
 /// Rows of one run on a GPU, where its limits allow.
 const GPU_ROWS: usize = 8192;
 /// Compiled plans kept; each holds a copy of the constants.
-const PLANS_KEPT: usize = 4;
+const PLANS_KEPT: usize = 8;
 
 /// A trained velocity decoder on a device.
 #[derive(Debug)]
@@ -96,8 +96,16 @@ impl FlowSampler {
     /// [`FlowError`]: a setting or the request out of range, a device's limit or loss, a tolerance that
     /// was not met, or end points that are not finite.
     pub fn sample(&mut self, request: &FlowRequest<'_>) -> Result<FlowDraws, FlowError> {
-        let start = Instant::now();
         request.check(&self.config)?;
+        match request.solver {
+            Solver::Adaptive(settings) if settings.refine => self.settle(request, &settings),
+            _ => self.solve_once(request),
+        }
+    }
+
+    /// One solution of a request that has been checked.
+    pub(super) fn solve_once(&mut self, request: &FlowRequest<'_>) -> Result<FlowDraws, FlowError> {
+        let start = Instant::now();
         let compiled = self.fitting(request)?;
         let runs = self.runs(request, &compiled);
         let at_once = self.at_once(runs.len());
