@@ -175,6 +175,7 @@ fn variants(id: KernelId) -> Vec<AnyKernel> {
 /// Operands as long as the kernel asks for: floats in `[0, 1)`, words below 7, nines where it only writes.
 fn operands(kernel: &AnyKernel) -> Vec<Array> {
     let table = kernel.id().operands().iter();
+    let is_ensemble = kernel.id() == KernelId::OdeEnsemble;
     let given = table.zip(kernel.extents()).enumerate();
     given
         .map(|(salt, (operand, count))| {
@@ -182,6 +183,9 @@ fn operands(kernel: &AnyKernel) -> Vec<Array> {
             let unit = unit.map(|v| 0.5 * v + 0.5);
             match (operand.element, operand.access) {
                 _ if count == 0 => Array::Absent,
+                // Where a run under step control must begin.
+                (Element::Float, _) if operand.name == "control" => Array::Float(vec![0.0; count]),
+                (Element::Word, _) if is_ensemble => Array::Word(vec![0; count]),
                 (Element::Float, Access::Write) => Array::Float(vec![9.0; count]),
                 (Element::Word, Access::Write) => Array::Word(vec![9; count]),
                 (Element::Float, _) => Array::Float(unit.collect()),
