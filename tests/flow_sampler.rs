@@ -6,7 +6,7 @@ use attractor::device::Device;
 use attractor::formats::{ArrayMap, load_arrays};
 use attractor::models::flow::DecoderConfig;
 use attractor::samplers::flow::{
-    AdaptiveSettings, FlowDraws, FlowRequest, FlowSampler, Method, Noise, Solver,
+    AdaptiveSettings, FlowDraws, FlowRequest, FlowSampler, Method, Noise, Solver, VelocityRequest,
 };
 use common::gpu;
 
@@ -186,4 +186,54 @@ fn a_profile_times_every_launch_of_a_run() {
     };
     let refused = sampler.profile(&adaptive).expect_err("no equal steps");
     assert!(refused.to_string().starts_with("profile"), "{refused}");
+}
+
+/// Policies whose t = 1 is noise: the network is asked at 1 - t, and what it says is negated.
+#[test]
+fn time_runs_the_other_way_where_noise_is_at_one() {
+    let map = goldens();
+    let (conditions, noise) = inputs(&map);
+    let text = std::fs::read_to_string("assets/drivechunk_decoder.json").expect("configuration");
+    let text = text.replace("\"mult\"", "\"time_direction\": \"noise_at_one\", \"mult\"");
+    let config = DecoderConfig::from_json("reversed.json", &text).expect("configuration");
+    let weights = load_arrays("assets/drivechunk_decoder.safetensors").expect("weights");
+    for device in [Device::cpu(), Device::cpu_f64()] {
+        let plain = sampler(&device);
+        let mut reversed = FlowSampler::new(config.clone(), &weights, &device).expect("sampler");
+        let times: Vec<f64> = (0..FRAMES * DRAWS).map(|row| row as f64 / 32.0).collect();
+        let mirrored: Vec<f64> = times.iter().map(|t| 1.0 - t).collect();
+        let at = |times| VelocityRequest {
+            conditions: &conditions,
+            frames: FRAMES,
+            draws: DRAWS,
+            x: &noise,
+            times,
+        };
+        let found = reversed.velocity(&at(&times)).expect("velocity");
+        let expected = plain.velocity(&at(&mirrored)).expect("velocity");
+        assert!(found.iter().zip(&expected).all(|(f, e)| *f == -e));
+        // Schedules made on the host and times made on the device turn alike.
+        let fine = Solver::Fixed {
+            method: Method::Rk4,
+            steps: 512,
+        };
+        let settings = AdaptiveSettings {
+            relative_tolerance: 1e-4,
+            absolute_tolerance: 1e-4,
+            refine: false,
+            ..AdaptiveSettings::default()
+        };
+        let one = |solver| FlowRequest {
+            frames: 1,
+            ..request(&conditions[..192], &noise[..DRAWS * 12], solver)
+        };
+        let equal = reversed.sample(&one(fine)).expect("draws").values_f64;
+        let adaptive = one(Solver::Adaptive(settings));
+        let adaptive = reversed.sample(&adaptive).expect("draws").values_f64;
+        let pairs = equal.iter().zip(&adaptive);
+        let worst = pairs.fold(0.0f64, |worst, (a, b)| worst.max((a - b).abs()));
+        let moved = equal.iter().zip(&noise);
+        let moved = moved.fold(0.0f64, |m, (a, b)| m.max((a - f64::from(*b)).abs()));
+        assert!(worst < 0.05 * moved, "{worst} of {moved}");
+    }
 }

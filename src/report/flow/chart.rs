@@ -16,6 +16,11 @@ fn series(run: usize) -> String {
     format!("run-{run}")
 }
 
+/// A stroke in the colour of a run.
+pub(super) fn swatch(index: usize) -> Element {
+    element("i").attribute("class", format!("swatch {}", class(index)))
+}
+
 /// The class that gives a run its colour and, from the ninth on, its dashes.
 pub(super) fn class(run: usize) -> String {
     let dashes = match run / COLOURS {

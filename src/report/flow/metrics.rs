@@ -74,7 +74,7 @@ pub(super) fn table(runs: &[Run]) -> Option<Element> {
     let rows = runs.iter().enumerate().map(|(index, run)| {
         let name = element("th")
             .attribute("scope", "row")
-            .child(super::sections::swatch(index))
+            .child(super::chart::swatch(index))
             .text(&run.name);
         let cells = columns.iter().zip(&best).map(|(column, best)| {
             let cell = element("td").attribute("class", "number");

@@ -1,6 +1,6 @@
 //! The page, section by section.
 
-use super::chart::{class, legend, plot};
+use super::chart::{legend, plot, swatch};
 use super::{FlowReport, Overlay, Run, Zoom, field_picture, looks, metrics};
 use crate::report::html::{Element, element, heading, page_with, paragraph};
 
@@ -129,11 +129,6 @@ fn chart(tag: &'static str) -> Element {
 
 fn shown(overlay: &Overlay) -> Vec<usize> {
     overlay.curves.iter().map(|curve| curve.run).collect()
-}
-
-/// A stroke in the colour of a run.
-pub(super) fn swatch(index: usize) -> Element {
-    element("i").attribute("class", format!("swatch {}", class(index)))
 }
 
 fn card(index: usize, run: &Run) -> Element {

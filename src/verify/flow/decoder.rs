@@ -2,6 +2,7 @@
 
 use super::super::checks::{CaseError, Checks};
 use super::case::{Case, engine, number};
+use super::conditions::Conditions;
 use super::{trajectories, weights};
 use crate::models::flow::time_features;
 use crate::samplers::flow::{FlowSampler, RegressionHead, VelocityRequest};
@@ -10,31 +11,6 @@ use crate::samplers::flow::{FlowSampler, RegressionHead, VelocityRequest};
 pub(super) const TOLERANCE: f64 = 1e-5;
 /// The same where everything but the time features is computed in f64.
 pub(super) const TOLERANCE_F64: f64 = 1e-6;
-
-/// Conditions of a case and how many frames there are.
-pub(super) struct Conditions {
-    pub frames: usize,
-    pub values: Vec<f32>,
-}
-
-impl Conditions {
-    pub fn read(case: &Case<'_>, sampler: &FlowSampler) -> Result<Self, CaseError> {
-        let config = sampler.config();
-        let (frames, values) = case.rows("in.cond", &[config.tokens, config.cond_dim])?;
-        Ok(Self { frames, values })
-    }
-
-    /// Draws a frame, of so many rows in all.
-    pub fn draws(&self, name: &str, rows: usize) -> Result<usize, CaseError> {
-        if self.frames > 0 && rows > 0 && rows.is_multiple_of(self.frames) {
-            return Ok(rows / self.frames);
-        }
-        let expected = self.frames;
-        Err(engine(format!(
-            "{name}: expected a multiple of {expected} frames, at least one, found {rows} rows"
-        )))
-    }
-}
 
 pub(super) fn sampler(case: &Case<'_>) -> Result<FlowSampler, CaseError> {
     let (config, weights) = weights::decoder(case)?;

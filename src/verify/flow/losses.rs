@@ -3,7 +3,8 @@
 use super::super::checks::{CaseError, Checks};
 use super::super::folder::Node;
 use super::case::{Case, engine};
-use super::decoder::{self, Conditions, TOLERANCE, TOLERANCE_F64};
+use super::conditions::Conditions;
+use super::decoder::{self, TOLERANCE, TOLERANCE_F64};
 use crate::samplers::flow::{FlowSampler, VelocityRequest};
 use crate::training::flow_losses::{ChunkShape, FlowBatch, FlowLoss, flow_loss};
 

@@ -7,6 +7,7 @@
 mod actions;
 mod benchmark;
 mod case;
+mod conditions;
 mod decoder;
 mod evaluation;
 mod losses;

@@ -2,7 +2,7 @@
 
 use super::super::checks::{CaseError, Checks};
 use super::case::{Case, engine, number};
-use super::decoder::Conditions;
+use super::conditions::Conditions;
 use crate::samplers::flow::{FlowRequest, FlowSampler, Method, Noise, Solver};
 
 /// Relative to the largest expected number, as the specification suggests.
