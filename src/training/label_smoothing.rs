@@ -7,7 +7,7 @@
 /// Smallest frequency and smallest mean weight that are divided by.
 const SMALLEST: f64 = 1e-8;
 /// More bins than any use has.
-const MOST_BINS: usize = 1 << 20;
+const MOST_BINS: usize = 1 << 16;
 
 /// What can be wrong with label statistics or the data for them.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -231,6 +231,9 @@ impl Default for LabelSettings {
     }
 }
 
+/// Widest smoothing, in bins: the work is the number of bins times that.
+const MOST_SIGMA: f64 = 1024.0;
+
 impl LabelSettings {
     fn check(&self) -> Result<(), LabelError> {
         let refuse = |setting, expected, found| {
@@ -241,10 +244,11 @@ impl LabelSettings {
             })
         };
         if !(1..=MOST_BINS).contains(&self.bins) {
-            return refuse("bins", "1 to 1048576", self.bins as f64);
+            return refuse("bins", "1 to 65536", self.bins as f64);
         }
-        if !(self.sigma > 0.0 && self.sigma <= self.bins as f64) {
-            return refuse("sigma", "above 0, at most the number of bins", self.sigma);
+        if !(self.sigma > 0.0 && self.sigma <= (self.bins as f64).min(MOST_SIGMA)) {
+            let expected = "above 0, at most the number of bins and 1024";
+            return refuse("sigma", expected, self.sigma);
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ fn a_panel_as_tables() {
             "0.0000"
         ]
     );
-    let rows = text(&tables, "Error by slot and number of draws");
+    let rows = text(&tables, "L1 over slots, by number of draws (raw actions)");
     assert_eq!(rows[0], ["steering", "1", "0.1000", "0.0000", "0.2000"]);
     assert_eq!(rows.len(), 3);
     let rows = text(&tables, "Modes");

@@ -222,9 +222,12 @@ pub(crate) fn mode_chunks(frame: FrameDraws, split: &ModeSplit) -> (Vec<f64>, Op
 
 /// Softmax of `scores / temperature`.
 pub(crate) fn softmax(scores: &[f32], temperature: f64) -> Vec<f64> {
-    let scaled = scores.iter().map(|&score| f64::from(score) / temperature);
-    let largest = scaled.clone().fold(f64::NEG_INFINITY, f64::max);
-    let powers: Vec<f64> = scaled.map(|score| (score - largest).exp()).collect();
+    let scores = scores.iter().map(|&score| f64::from(score));
+    let largest = scores.clone().fold(f64::NEG_INFINITY, f64::max);
+    // The difference first: scores over a tiny temperature overflow.
+    let powers: Vec<f64> = scores
+        .map(|score| ((score - largest) / temperature).exp())
+        .collect();
     let total: f64 = powers.iter().sum();
     powers.into_iter().map(|power| power / total).collect()
 }

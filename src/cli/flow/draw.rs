@@ -3,10 +3,10 @@
 use super::model::Policy;
 use super::source::Source;
 use crate::cli::exit::Usage;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use attractor::samplers::flow::{
     AdaptiveSettings, FlowDraws, FlowError, FlowReport, FlowRequest, FlowSampler, Method, Noise,
-    Solver,
+    Solver, fill_noise,
 };
 use serde::Serialize;
 use std::ops::Range;
@@ -75,6 +75,7 @@ impl SolverArguments {
                     ("--rtol", self.rtol.is_some()),
                     ("--atol", self.atol.is_some()),
                     ("--max-steps", self.max_steps.is_some()),
+                    ("--one-pass", self.one_pass),
                 ];
                 if let Some((flag, _)) = foreign.into_iter().find(|(_, given)| *given) {
                     let message = format!("{flag}: expected --solver adaptive, found {method}");
@@ -102,6 +103,9 @@ impl SolverArguments {
         Ok(solver)
     }
 }
+
+/// Most draws of a frame; more would not fit in memory as one frame's.
+const MOST_DRAWS: usize = 1 << 20;
 
 /// Flags of the noise.
 #[derive(Debug, Clone, clap::Args)]
@@ -137,6 +141,12 @@ impl NoiseArguments {
             return Err(
                 Usage("--draws: expected at least 1 draw a frame (K), found 0".into()).into(),
             );
+        }
+        if self.draws > MOST_DRAWS {
+            let found = self.draws;
+            let message =
+                format!("--draws: expected at most {MOST_DRAWS} draws a frame, found {found}");
+            return Err(Usage(message).into());
         }
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             let found = self.temperature;
@@ -244,17 +254,26 @@ pub fn draw(
     for start in range.clone().step_by(piece) {
         let end = range.end.min(start + piece);
         let rows = draws * chunk;
+        let frames = source.rows.get(start..end).unwrap_or_default();
+        let made;
         let noise = match noise {
             Noise::Recorded(values) => {
                 let places = (start - range.start) * rows..(end - range.start) * rows;
                 Noise::Recorded(values.get(places).unwrap_or_default())
             }
-            seeded => seeded,
+            Noise::Seeded {
+                seed,
+                stream,
+                temperature,
+            } => {
+                made = noise_of(frames, (draws, chunk), (seed, stream), temperature)?;
+                Noise::Recorded(&made)
+            }
         };
         let request = FlowRequest {
             conditions: source.conditions_of(start..end),
             frames: end - start,
-            first_frame: u32::try_from(start)?,
+            first_frame: 0,
             draws,
             noise,
             solver,
@@ -262,7 +281,7 @@ pub fn draw(
         };
         let drawn = sampler
             .sample(&request)
-            .map_err(|error| in_source(error, start))?;
+            .map_err(|error| in_source(error, frames))?;
         all = Some(match all {
             None => drawn,
             Some(all) => join(all, drawn, (start - range.start, end - start)),
@@ -279,20 +298,35 @@ pub fn draw(
     }))
 }
 
-/// Frames of a piece as rows of the source.
-fn in_source(error: FlowError, start: usize) -> FlowError {
-    match error {
-        FlowError::NotFinite { frame, draw } => FlowError::NotFinite {
-            frame: frame + start,
-            draw,
-        },
-        mut error => {
-            if let FlowError::Tolerance { frame, .. } = &mut error {
-                *frame += start;
-            }
-            error
+/// Noise `[frames, draws, chunk]` keyed by the numbers of the frames in their source, so that a draw depends
+/// neither on the rows around it nor on those left out.
+pub fn noise_of(
+    frames: &[usize],
+    (draws, chunk): (usize, usize),
+    key: (u64, u32),
+    temperature: f32,
+) -> Result<Vec<f32>> {
+    let mut noise = vec![0.0; frames.len() * draws * chunk];
+    let mut rows = noise.chunks_exact_mut(chunk.max(1));
+    for &frame in frames {
+        let frame = u32::try_from(frame).context("number of a frame")?;
+        for (draw, row) in (0u32..).zip(rows.by_ref().take(draws)) {
+            fill_noise(row, key, (frame, draw), temperature);
         }
     }
+    Ok(noise)
+}
+
+/// An error about one of some frames, with its number in the source.
+pub fn in_source(mut error: FlowError, frames: &[usize]) -> FlowError {
+    if let FlowError::NotFinite { frame, .. }
+    | FlowError::Tolerance { frame, .. }
+    | FlowError::Unsettled { frame, .. } = &mut error
+        && let Some(&row) = frames.get(*frame)
+    {
+        *frame = row;
+    }
+    error
 }
 
 /// Joins two pieces of so many frames.

@@ -1,17 +1,15 @@
 //! From conditions to raw draws and to the one chunk that is driven: what `predict` and `evaluate` share.
 
-use super::draw::{NoiseArguments, SolverArguments};
+use super::draw::{NoiseArguments, SolverArguments, in_source, noise_of};
 use super::model::Policy;
 use super::source::Source;
 use crate::cli::exit::Usage;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use attractor::analysis::flow::{Draws, ModeRule, Readout, read_out};
 use attractor::device::Device;
 use attractor::models::flow::actions::ActionTransform;
 use attractor::models::flow::ranker::{CompiledRanker, Ranker};
-use attractor::samplers::flow::{
-    FlowRequest, FlowSampler, Noise, RegressionHead, Solver, fill_noise,
-};
+use attractor::samplers::flow::{FlowRequest, FlowSampler, Noise, RegressionHead, Solver};
 use std::path::Path;
 
 /// Frames of a batch: enough to fill the device, few enough to bound the memory and to show progress.
@@ -135,15 +133,9 @@ impl Drawer {
             Engine::Velocity(sampler) => sampler,
         };
         let chunk = sampler.config().chunk();
-        let mut noise = vec![0.0; frames.len() * self.noise.draws * chunk];
-        let mut rows = noise.chunks_exact_mut(chunk.max(1));
         let key = (self.noise.seed, self.noise.stream);
-        for &frame in frames {
-            let frame = u32::try_from(frame).context("number of a frame")?;
-            for (draw, row) in (0u32..).zip(rows.by_ref().take(self.noise.draws)) {
-                fill_noise(row, key, (frame, draw), self.noise.temperature);
-            }
-        }
+        let shape = (self.noise.draws, chunk);
+        let noise = noise_of(frames, shape, key, self.noise.temperature)?;
         let request = FlowRequest {
             conditions,
             frames: frames.len(),
@@ -153,7 +145,8 @@ impl Drawer {
             solver: self.solver,
             record: false,
         };
-        Ok(sampler.sample(&request)?.values)
+        let drawn = sampler.sample(&request);
+        Ok(drawn.map_err(|error| in_source(error, frames))?.values)
     }
 
     /// One chunk a frame, `[frames, H, R]`, from what was drawn.

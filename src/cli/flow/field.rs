@@ -266,7 +266,8 @@ fn view(
         ..FieldOptions::new(arguments.slot, channels.model, channels.other)
     };
     let condition = source.conditions_of(row..row + 1);
-    let frame = (u32::try_from(row)?, noise.noise());
+    let number = source.rows.get(row).copied().unwrap_or(row);
+    let frame = (u32::try_from(number)?, noise.noise());
     let found = field_views(sampler, condition, frame, &options)?;
     let raw_truth = steering_at(truth, row, arguments.slot, channels.raw);
     let name = source.input_id.get(row).map_or("", String::as_str);

@@ -44,7 +44,7 @@ pub struct PredictArguments {
 
 /// Draws, reads out, writes.
 pub fn run(arguments: &PredictArguments, selector: &str) -> Result<Outcome> {
-    TableKind::of_path(&arguments.out)?;
+    TableKind::to_write(&arguments.out)?;
     check_free(&arguments.out, arguments.force)?;
     check_readout(arguments.readout, arguments.ranker.as_deref())?;
     let mut policy = Policy::load(&arguments.model)?;

@@ -1,9 +1,9 @@
 //! `attractor flow report`: runs side by side on one page.
 
 use crate::cli::exit::Outcome;
-use crate::cli::output::print;
+use crate::cli::output::{check_free, print};
 use anyhow::Result;
-use attractor::formats::{check_writable, write_atomic};
+use attractor::formats::write_atomic;
 use attractor::report::flow::FlowReport;
 use std::path::PathBuf;
 
@@ -16,11 +16,14 @@ pub struct ReportArguments {
     /// Page to write
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
+    /// Write over an existing file
+    #[arg(long)]
+    force: bool,
 }
 
 /// Builds the page and says where it is.
 pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
-    check_writable(&arguments.out)?;
+    check_free(&arguments.out, arguments.force)?;
     let report = FlowReport::from_manifest(&arguments.manifest)?;
     let page = report.render();
     write_atomic(&arguments.out, page.as_bytes())?;

@@ -31,7 +31,7 @@ pub struct SourceArguments {
     /// Set the action history inside the conditions of the drives to zero
     #[arg(long, conflicts_with = "data")]
     pub history_zeroed: bool,
-    /// Take every so manieth row
+    /// Take every Nth row
     #[arg(long, value_name = "ROWS", default_value_t = 1)]
     pub frame_stride: usize,
     /// Names of the raw action channels of a file that is no feature cache, in order
@@ -197,13 +197,19 @@ impl Source {
         let &[rows, tokens, width] = array.shape() else {
             return Err(wrong(CONDITIONS, "shape [N, S, Dc]".into(), array.shape()).into());
         };
+        if tokens == 0 || width == 0 {
+            let expected = "shape [N, S, Dc] with S and Dc of at least 1".into();
+            return Err(wrong(CONDITIONS, expected, array.shape()).into());
+        }
         let conditions = array
             .to_f32()
             .map_err(|source| arrays.array_error(CONDITIONS, source))?;
         let truth = match arrays.find(TARGETS) {
             None => None,
             Some(array) => match *array.shape() {
-                [count, horizon, channels] if count == rows && channels == keys.len() => {
+                [count, horizon, channels]
+                    if count == rows && channels == keys.len() && horizon > 0 =>
+                {
                     Some(Truth {
                         values: array
                             .to_f32()

@@ -94,6 +94,20 @@ impl TableKind {
         }
     }
 
+    /// [`TableKind::of_path`], where this build can write that kind: asked before the work.
+    ///
+    /// # Errors
+    /// [`PredictionError::Extension`], [`PredictionError::NoParquet`].
+    pub fn to_write(path: &Path) -> Result<Self, PredictionError> {
+        let kind = Self::of_path(path)?;
+        if kind == Self::Parquet && !cfg!(feature = "parquet") {
+            return Err(PredictionError::NoParquet {
+                file: path.to_path_buf(),
+            });
+        }
+        Ok(kind)
+    }
+
     /// The kind of a file from its first bytes.
     ///
     /// # Errors

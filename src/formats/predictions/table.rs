@@ -4,6 +4,8 @@ use super::{INPUT_ID, Kind, PredictionError, TIME_STAMP};
 
 /// Longest channel key, bytes: keys become names of archive members.
 const LONGEST_KEY: usize = 200;
+/// Longest name of a recording, as feature caches have them.
+const LONGEST_NAME: usize = 1024;
 
 /// Which frames the rows are about, one entry a row in each column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,8 +116,14 @@ impl PredictionTable {
                 check_length(&kind.column(&channel.key), values, column.len())?;
             }
         }
-        for name in &frames.input_id {
-            check_text(INPUT_ID, name)?;
+        let is_name =
+            |name: &String| name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+        if let Some(name) = frames.input_id.iter().find(|name| !is_name(name)) {
+            return Err(PredictionError::Text {
+                what: INPUT_ID,
+                text: name.chars().take(LONGEST_KEY).collect(),
+                expected: "at most 1024 bytes without control characters",
+            });
         }
         Ok(Self {
             horizon,

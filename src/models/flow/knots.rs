@@ -87,6 +87,9 @@ pub struct Knots {
     channels: Vec<Vec<f64>>,
 }
 
+/// Most knots of a channel.
+const MOST_LEVELS: usize = 1 << 20;
+
 impl Knots {
     /// `grid` holds M probabilities, `channels` the M values they belong to, of each model channel.
     ///
@@ -95,6 +98,14 @@ impl Knots {
     /// grid, not finite or not strictly increasing.
     pub fn new(grid: Vec<f64>, channels: Vec<Vec<f64>>) -> Result<Self, TransformError> {
         check_increasing("grid", &grid, grid.len())?;
+        let outside = grid.iter().find(|level| !(0.0..=1.0).contains(*level));
+        if let Some(&found) = outside {
+            return Err(TransformError::Setting {
+                setting: "grid",
+                expected: "levels in 0 to 1",
+                found,
+            });
+        }
         for (channel, knots) in channels.iter().enumerate() {
             check_increasing(&format!("knots of channel {channel}"), knots, grid.len())?;
         }
@@ -108,8 +119,8 @@ impl Knots {
     /// [`TransformError`] for no data, a channel that is constant or not finite, fewer than two levels.
     pub fn fit(values: &[f64], keys: &[String], levels: usize) -> Result<Self, TransformError> {
         let channels = keys.len();
-        if levels < 2 {
-            let (setting, expected) = ("levels", "at least 2");
+        if !(2..=MOST_LEVELS).contains(&levels) {
+            let (setting, expected) = ("levels", "2 to 1048576");
             return Err(TransformError::Setting {
                 setting,
                 expected,

@@ -33,10 +33,18 @@ fn best(runs: &[Run], column: &str) -> Option<f64> {
     } else {
         f64::min
     };
-    if values.len() < 2 {
+    // Numbers about different frames do not compare.
+    if values.len() < 2 || !alike(runs) {
         return None;
     }
     values.into_iter().reduce(better)
+}
+
+/// Whether all runs that count frames count as many.
+pub(super) fn alike(runs: &[Run]) -> bool {
+    let mut counts = runs.iter().map(|run| run.frames).filter(|&count| count > 0);
+    let first = counts.next();
+    counts.all(|count| Some(count) == first)
 }
 
 /// Four significant digits, as text that lines up.

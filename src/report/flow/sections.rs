@@ -23,7 +23,7 @@ impl FlowReport {
             ),
         ];
         if let Some(table) = metrics::table(&self.runs) {
-            content.extend([heading("Metrics"), table, metrics_words()]);
+            content.extend([heading("Metrics"), table, metrics_words(&self.runs)]);
         }
         content.extend(self.drives());
         content.extend(self.spikes());
@@ -70,10 +70,10 @@ impl FlowReport {
             heading("First predicted step against truth"),
             element("p")
                 .attribute("class", "soft")
-                .text("Steering over frame numbers. A click on a name hides or shows its curve."),
+                .text("Steering (raw action, first slot) over frame numbers. A click on a name hides or shows its curve."),
         ];
         section.extend(self.overlays.iter().take(MOST_OVERLAYS).map(|overlay| {
-            let title = format!("Drive {}", overlay.drive);
+            let title = overlay.drive.clone();
             chart("figure")
                 .child(element("h3").text(&title))
                 .child(legend(&self.runs, &shown(overlay)))
@@ -99,7 +99,7 @@ impl FlowReport {
         shown_runs.sort_unstable();
         shown_runs.dedup();
         let small = |zoom: &Zoom| {
-            let title = format!("Drive {}, frame {}", zoom.overlay.drive, zoom.spike);
+            let title = format!("{}, frame {}", zoom.overlay.drive, zoom.spike);
             element("figure")
                 .child(element("h3").text(&title))
                 .child(plot(&zoom.overlay, Some(zoom.spike), points, &title))
@@ -107,7 +107,8 @@ impl FlowReport {
         vec![
             heading("Spikes"),
             element("p").attribute("class", "soft").text(
-                "The first frame of a block of 400 whose true steering is beyond 0.5, with 300 frames before and after.",
+                "The first frame of each block of 400 whose true steering is beyond 0.5 (dotted), with 300 frames before and \
+                 after; the first six of all drives.",
             ),
             chart("div")
                 .child(legend(&self.runs, &shown_runs))
@@ -167,10 +168,17 @@ fn card(index: usize, run: &Run) -> Element {
     card
 }
 
-fn metrics_words() -> Element {
-    element("p").attribute("class", "soft").text(
-        "Raw actions. L1: mean absolute error over all slots; flat: slots whose true steering is within 0.05, spike: \
-         beyond 0.5. corr: Pearson correlation of chunk means of steering. \u{2191} more is better, \u{2193} less is \
-         better; the best of each column is marked.",
-    )
+fn metrics_words(runs: &[Run]) -> Element {
+    let mut words = "Raw actions. L1: mean absolute error over all slots; flat: slots whose true steering is within \
+                     0.05, spike: beyond 0.5. Columns named \u{201c}spike frames\u{201d} and \u{201c}flat \
+                     frames\u{201d}: chunk-L1 of steering over frames with a slot beyond 0.5, or with all slots \
+                     within 0.05, by readout; best draw and oracle mode depend on the number of draws. corr: Pearson \
+                     correlation of chunk means of steering. \u{2191} more is better, \u{2193} less is better."
+        .to_string();
+    if !metrics::alike(runs) {
+        words += " The runs are about different frames, so their numbers do not compare and no best is marked.";
+    } else if runs.len() > 1 {
+        words += " The best of each column is marked.";
+    }
+    element("p").attribute("class", "soft").text(words)
 }

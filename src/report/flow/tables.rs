@@ -32,7 +32,10 @@ pub fn panel_tables(panel: &Panel, channels: &[&str]) -> Vec<TitledTable> {
     vec![
         titled("Panel", summary(panel)),
         titled("Steering chunk-L1 by frame", decompositions(panel)),
-        titled("Error by slot and number of draws", slot_level(panel, name)),
+        titled(
+            "L1 over slots, by number of draws (raw actions)",
+            slot_level(panel, name),
+        ),
         titled("Variance tax, 1 - meanK/single", variance_tax(panel, name)),
         titled("Modes", census(panel)),
         titled("Drives", drives(panel)),
@@ -282,7 +285,7 @@ pub fn route_table(route: &RouteReport) -> Table {
     let mut table = Table::new(["measure", "value"]);
     for (name, value) in [
         ("steering at no turn", Some(route.selector.intercept)),
-        ("steering for a radian", Some(route.selector.slope)),
+        ("steering per radian of turn", Some(route.selector.slope)),
         ("correlation with chunk-mean steering", route.correlation),
         ("steering chunk-L1, all frames", route.route_mode.all),
         ("steering chunk-L1, flat frames", route.route_mode.flat),

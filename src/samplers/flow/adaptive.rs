@@ -119,7 +119,9 @@ pub fn solve_adaptively(
         };
         field.velocity(graph, &evaluation);
     }
-    let (relative, absolute) = (settings.relative_tolerance, settings.absolute_tolerance);
+    // A state of zeros must not divide by zero.
+    let absolute = settings.absolute_tolerance.max(f32::MIN_POSITIVE);
+    let relative = settings.relative_tolerance;
     let kernel = AdaptiveStep {
         maximum_step: settings.maximum_step,
         ..AdaptiveStep::dormand_prince(size(rows), size(width), relative, absolute)

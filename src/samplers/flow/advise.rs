@@ -37,6 +37,9 @@ impl Default for AdviceOptions {
     }
 }
 
+/// Most timed runs of a solver.
+const MOST_REPEATS: usize = 1000;
+
 impl AdviceOptions {
     /// Checks what no model is needed for.
     ///
@@ -47,8 +50,12 @@ impl AdviceOptions {
         if !(tolerance.is_finite() && tolerance > 0.0) {
             return Err(refuse("tolerance", "a finite number above 0", tolerance));
         }
-        if self.repeats == 0 {
-            return Err(refuse("repeats", "at least 1", 0));
+        if !(1..=MOST_REPEATS).contains(&self.repeats) {
+            return Err(refuse(
+                "repeats",
+                format!("1..={MOST_REPEATS}"),
+                self.repeats,
+            ));
         }
         if self.candidates.is_empty() {
             return Err(refuse("candidates", "at least 1 solver", 0));
@@ -183,7 +190,12 @@ pub fn advise(
         .collect::<Result<_, _>>()?;
     let best = |key: fn(&MeasuredSolver) -> f64| {
         let meeting = candidates.iter().enumerate().filter(|(_, c)| c.meets);
-        let least = meeting.min_by(|a, b| key(a.1).total_cmp(&key(b.1)));
+        // Of equally cheap ones the more accurate.
+        let error = |c: &MeasuredSolver| c.error.map_or(f64::INFINITY, |e| e.maximum);
+        let least = meeting.min_by(|a, b| {
+            let cost = key(a.1).total_cmp(&key(b.1));
+            cost.then_with(|| error(a.1).total_cmp(&error(b.1)))
+        });
         least.map(|(index, _)| index)
     };
     Ok(Advice {

@@ -42,7 +42,7 @@ pub enum FlowError {
     },
     /// The adaptive solver did not meet its tolerance.
     #[error(
-        "frame {frame}, draw {draw}: the tolerance (relative {relative}, absolute {absolute}) was not met: \
+        "frame {frame}, draw {draw}: the tolerance (relative {relative:e}, absolute {absolute:e}) was not met: \
          {reason} at t = {time}, step size {step_size}, after {accepted} accepted and {rejected} rejected \
          steps; {count} of {rows} rows did not finish"
     )]
@@ -82,7 +82,7 @@ pub enum FlowError {
     },
     /// End points that did not stand within the tolerance.
     #[error(
-        "frame {frame}, draw {draw}: the tolerance (relative {relative}, absolute {absolute}) was not met: the \
+        "frame {frame}, draw {draw}: the tolerance (relative {relative:e}, absolute {absolute:e}) was not met: the \
          end point still moved after {refinements} refinements of the steps; {count} of {rows} rows did not \
          settle"
     )]

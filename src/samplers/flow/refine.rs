@@ -59,7 +59,7 @@ impl FlowSampler {
             .collect();
         for _ in 0..MOST_REFINEMENTS {
             level = finer(&level);
-            let finer = self.again(request, &level, &open)?;
+            let finer = self.again(request, (settings, &level), &open)?;
             add(
                 &mut draws.report,
                 &finer.report,
@@ -98,7 +98,7 @@ impl FlowSampler {
     fn again(
         &mut self,
         request: &FlowRequest<'_>,
-        level: &AdaptiveSettings,
+        (settings, level): (&AdaptiveSettings, &AdaptiveSettings),
         open: &[Row],
     ) -> Result<FlowDraws, FlowError> {
         let config = self.config();
@@ -132,7 +132,7 @@ impl FlowSampler {
             record: false,
         };
         self.solve_once(&finer)
-            .map_err(|error| place(error, request, open))
+            .map_err(|error| place(error, request, settings, open))
     }
 }
 
@@ -140,7 +140,7 @@ impl FlowSampler {
 fn finer(level: &AdaptiveSettings) -> AdaptiveSettings {
     AdaptiveSettings {
         relative_tolerance: level.relative_tolerance * FINER,
-        absolute_tolerance: level.absolute_tolerance * FINER,
+        absolute_tolerance: (level.absolute_tolerance * FINER).max(f32::MIN_POSITIVE),
         initial_step: (level.initial_step * FINER).max(SHORTEST_STEP),
         maximum_step: (level.maximum_step * SHORTER).max(SHORTEST_STEP),
         ..*level
@@ -160,8 +160,23 @@ fn stands(before: &[f64], after: &[f64], settings: &AdaptiveSettings) -> bool {
         .all(|(b, a)| (a - b).abs() <= allowed(*a))
 }
 
-/// Names the frame and draw of the request in an error about one of the open rows.
-fn place(mut error: FlowError, request: &FlowRequest<'_>, open: &[Row]) -> FlowError {
+/// Names the frame and draw of the request, and its tolerance, in an error about one of the open rows.
+fn place(
+    mut error: FlowError,
+    request: &FlowRequest<'_>,
+    settings: &AdaptiveSettings,
+    open: &[Row],
+) -> FlowError {
+    if let FlowError::Tolerance {
+        relative,
+        absolute,
+        rows,
+        ..
+    } = &mut error
+    {
+        (*relative, *absolute) = (settings.relative_tolerance, settings.absolute_tolerance);
+        *rows = request.rows();
+    }
     if let FlowError::Tolerance { frame, draw, .. } | FlowError::NotFinite { frame, draw } =
         &mut error
         && let Some(row) = open.get(*frame)

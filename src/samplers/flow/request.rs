@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+/// Most numbers of recorded states, held in double precision.
+const MOST_RECORDED: usize = 1 << 28;
 /// Most steps of a solver: recorded launches take memory.
 const MOST_STEPS: usize = 100_000;
 
@@ -170,7 +172,9 @@ impl FlowRequest<'_> {
         let most = u32::MAX as usize;
         let last = self.frames.saturating_add(self.first_frame as usize);
         if last > most || self.rows().saturating_mul(config.chunk()) > most {
-            return Err(refuse("frames", format!("at most {most} numbers"), last));
+            let numbers = self.rows().saturating_mul(config.chunk());
+            let expected = format!("frame numbers and numbers of all draws up to {most}");
+            return Err(refuse("frames and draws", expected, last.max(numbers)));
         }
         let (tokens, width) = (config.tokens, config.cond_dim);
         let expected = self.frames * tokens * width;
@@ -195,6 +199,14 @@ impl FlowRequest<'_> {
                     self.conditions[place]
                 ),
             ));
+        }
+        if let (true, Solver::Fixed { steps, .. }) = (self.record, self.solver) {
+            let states = self.rows().saturating_mul(config.chunk());
+            let numbers = states.saturating_mul(steps.saturating_add(1));
+            if numbers > MOST_RECORDED {
+                let expected = format!("at most {MOST_RECORDED} numbers of recorded states");
+                return Err(refuse("record", expected, numbers));
+            }
         }
         self.check_noise(config)?;
         if self.record && matches!(self.solver, Solver::Adaptive(_)) {

@@ -107,7 +107,7 @@ pub(super) fn check_label_smoothing(case: &Case<'_>, checks: &mut Checks) -> Res
     let row = |table: usize, channel: usize, width: usize| {
         let values = stored.get(table).map(Vec::as_slice).unwrap_or_default();
         values
-            .chunks(width)
+            .chunks(width.max(1))
             .nth(channel)
             .map_or_else(Vec::new, <[f64]>::to_vec)
     };

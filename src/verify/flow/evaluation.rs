@@ -25,11 +25,12 @@ pub(super) fn check(case: &Case<'_>, checks: &mut Checks) -> Result<(), CaseErro
     }
     let drive = case.config.find("drive");
     let drive = drive.map_or(Ok(0), |drive| drive.as_size())?;
-    let drives = vec![drive as u32; frames];
     let truth = Chunks::new(&truth, frames, horizon, channels).map_err(engine)?;
+    let draws = Draws::new(&draws, frames, count, horizon, channels).map_err(engine)?;
+    let drives = vec![drive as u32; frames];
     let input = PanelInput {
         truth,
-        draws: Draws::new(&draws, frames, count, horizon, channels).map_err(engine)?,
+        draws,
         drives: &drives,
     };
     let panel = evaluate(&input, &settings).map_err(engine)?;

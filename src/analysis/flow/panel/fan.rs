@@ -37,7 +37,8 @@ pub struct Fan {
     /// L1 of each slot, expected over the draws, over every frame.
     pub per_slot_l1: Vec<Option<f64>>,
     /// For each slot, the shift that lines the mean of the draws up with the truth best over the spike region.
-    /// All zero: the chunk is resolved; h, h-1, ...: every slot holds the value of one moment.
+    /// All zero: the chunk is resolved; h, h-1, ...: every slot holds the value of one moment. None where
+    /// frames do not follow each other in time.
     pub lag_profile: Vec<Option<i64>>,
 }
 
@@ -286,7 +287,9 @@ pub fn fan(series: &SteeringSeries, config: &PanelConfig) -> Result<Fan, FlowDat
             .clone()
             .map(|slot| expected(slot).into_iter().collect::<Mean>().get())
             .collect(),
-        lag_profile: slots.map(|slot| series.lag(slot, &region)).collect(),
+        lag_profile: slots
+            .map(|slot| series.lag(slot, &region).filter(|_| config.consecutive))
+            .collect(),
     })
 }
 

@@ -49,6 +49,9 @@ pub struct PanelConfig {
     pub hit_distances: Vec<f64>,
     /// Frames by which the spike region of the fan reaches to either side of a spike.
     pub fan_pad: usize,
+    /// Whether frames that follow each other in a drive do so in time. Where only some of the frames are
+    /// there, shifts by a frame mean nothing, and there is no lag profile.
+    pub consecutive: bool,
 }
 
 impl PanelConfig {
@@ -62,6 +65,7 @@ impl PanelConfig {
             maneuver_thresholds,
             hit_distances: vec![0.05, 0.1, 0.2],
             fan_pad: 50,
+            consecutive: true,
         }
     }
 

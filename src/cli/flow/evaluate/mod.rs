@@ -104,6 +104,8 @@ struct Settings {
     thresholds: Vec<f64>,
     fan_pad: usize,
     frame_stride: usize,
+    /// Raw channels, in the order of their numbers in the panel.
+    channels: Vec<String>,
     /// Name of the recording behind each number of a drive.
     recordings: Vec<(u32, String)>,
 }
@@ -142,7 +144,8 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
     let Selection { device, reason } = Selection::by_name(selector)?;
     let how = (&arguments.solver, &arguments.noise);
     let mut drawer = Drawer::new(&policy, &source, how, arguments.ranker.as_deref(), &device)?;
-    let config = panel_config(arguments, &policy, &drawer, study.benchmark.is_some())?;
+    let rows = (study.benchmark.is_some(), stride(&source, &study.drives));
+    let config = panel_config(arguments, &policy, &drawer, rows)?;
     let folder = Folder::prepare(arguments, &policy)?;
     let settings = Settings {
         draw: DrawSettings::new(&policy, &source, drawer.solver(), drawer.noise()),
@@ -151,6 +154,7 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
         thresholds: config.maneuver_thresholds.clone(),
         fan_pad: config.fan_pad,
         frame_stride: arguments.source.frame_stride,
+        channels: drawer.keys().to_vec(),
         recordings,
     };
     let weights = (policy.file.as_str(), &*policy.weights.content_hash());
@@ -169,8 +173,16 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
         let views = usual_views(folder.name(), &policy, &device, data, &arguments.noise)?;
         fields = Some(views);
     }
+    let made = format!(
+        "{}; readout {}; seed {}; weights {}",
+        settings.draw.line().trim(),
+        settings.readout,
+        arguments.noise.seed,
+        weights.1
+    );
     let results = Results {
         record: &record,
+        made: &made,
         measures: &measures,
         fields: fields.as_deref(),
     };
@@ -285,11 +297,21 @@ fn drives(source: &Source, benchmark: Option<&Benchmark>) -> (Vec<u32>, Vec<(u32
     (drives, named)
 }
 
+/// Frames between rows of a recording: the smallest distance there is, as rows may also be missing.
+fn stride(source: &Source, drives: &[u32]) -> usize {
+    let frames = source.frame_idx.windows(2).zip(drives.windows(2));
+    let steps = frames
+        .filter(|(_, drives)| drives[0] == drives[1])
+        .map(|(frames, _)| i64::from(frames[1]) - i64::from(frames[0]));
+    let smallest = steps.filter(|step| *step > 0).min().unwrap_or(1);
+    usize::try_from(smallest).unwrap_or(1)
+}
+
 fn panel_config(
     arguments: &EvaluateArguments,
     policy: &Policy,
     drawer: &Drawer,
-    is_benchmark: bool,
+    (is_benchmark, stride): (bool, usize),
 ) -> Result<PanelConfig> {
     let known = policy
         .statistics
@@ -310,10 +332,22 @@ fn panel_config(
         );
         return Err(Usage(message).into());
     }
+    if let Some(found) = thresholds.iter().find(|t| !(t.is_finite() && **t >= 0.0)) {
+        let message = format!("--thresholds: expected finite numbers from 0, found {found}");
+        return Err(Usage(message).into());
+    }
     let mut config = PanelConfig::new(drawer.rule().channel, thresholds);
     if is_benchmark {
         config.fan_pad = BENCHMARK_FAN_PAD;
     }
-    config.fan_pad = arguments.fan_pad.unwrap_or(config.fan_pad);
+    // The pad is told in frames of the recording, and the panel counts rows.
+    config.fan_pad = arguments.fan_pad.unwrap_or(config.fan_pad).div_ceil(stride);
+    config.consecutive = stride == 1;
+    if stride > 1 {
+        note(&format!(
+            "rows are {stride} frames apart: no lag profile, and the fan's pad is {} rows",
+            config.fan_pad
+        ));
+    }
     Ok(config)
 }

@@ -68,6 +68,8 @@ struct Document<'a> {
 pub struct Results<'a> {
     /// How it was made.
     pub record: &'a RunRecord<Settings>,
+    /// The same in a line for the page.
+    pub made: &'a str,
     /// Every number.
     pub measures: &'a Measures,
     /// Views of the velocity field, where asked for.
@@ -96,6 +98,8 @@ impl Folder {
         let root = arguments.out.clone();
         let file = root.join("manifest.json");
         let manifest = if file.exists() {
+            // A folder whose page cannot be made any more is refused before the work.
+            FlowReport::from_manifest(&file)?;
             Manifest::load(&file)?
         } else {
             Manifest {
@@ -146,6 +150,18 @@ impl Folder {
         };
         let text = pretty(&document)?;
         write_atomic(self.root.join(&own).join("panel.json"), text.as_bytes())?;
+        // Before anything else can fail: these numbers took the time.
+        match arguments.format {
+            Format::Json => print(&text)?,
+            Format::Table => {
+                let keys: Vec<&str> = shape.1.iter().map(String::as_str).collect();
+                let tables = measures.tables(&keys).into_iter();
+                let texts: Vec<String> = tables
+                    .map(|(title, table)| format!("{title}\n{}", table.to_text()))
+                    .collect();
+                print(&texts.join("\n"))?;
+            }
+        }
         let predictions = own.join("predictions.npz");
         prediction_table(source, chunks, shape)?.save(self.root.join(&predictions))?;
         let fields = results.fields.map(|views| (views, own.join("fields.json")));
@@ -159,7 +175,12 @@ impl Folder {
             fields: fields.map(|(_, file)| file),
             link: run.link.clone(),
             tags: run.tags.clone(),
-            notes: run.notes.clone(),
+            notes: [run.notes.as_str(), results.made]
+                .iter()
+                .filter(|words| !words.is_empty())
+                .copied()
+                .collect::<Vec<_>>()
+                .join(" \u{2014} "),
             verdict: run.verdict.map(Into::into),
             metrics: metrics(measures),
         });
@@ -174,17 +195,6 @@ impl Folder {
             report.runs.len(),
             self.root.join(own).display()
         ));
-        match arguments.format {
-            Format::Json => print(&text)?,
-            Format::Table => {
-                let keys: Vec<&str> = shape.1.iter().map(String::as_str).collect();
-                let tables = measures.tables(&keys).into_iter();
-                let texts: Vec<String> = tables
-                    .map(|(title, table)| format!("{title}\n{}", table.to_text()))
-                    .collect();
-                print(&texts.join("\n"))?;
-            }
-        }
         Ok(())
     }
 }
