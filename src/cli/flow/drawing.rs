@@ -33,6 +33,8 @@ pub struct Drawer {
     solver: Solver,
     noise: NoiseArguments,
     rule: ModeRule,
+    /// Whether draws that are not finite are kept, for those who leave their frames out and count them.
+    pub keep_not_finite: bool,
 }
 
 /// Raw draws of some frames.
@@ -75,6 +77,7 @@ impl Drawer {
             solver: solver.solver()?,
             noise,
             rule,
+            keep_not_finite: false,
         })
     }
 
@@ -145,7 +148,11 @@ impl Drawer {
             solver: self.solver,
             record: false,
         };
-        let drawn = sampler.sample(&request);
+        let drawn = if self.keep_not_finite {
+            sampler.sample_all(&request)
+        } else {
+            sampler.sample(&request)
+        };
         Ok(drawn.map_err(|error| in_source(error, frames))?.values)
     }
 

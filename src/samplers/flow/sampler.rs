@@ -96,6 +96,23 @@ impl FlowSampler {
     /// [`FlowError`]: a setting or the request out of range, a device's limit or loss, a tolerance that
     /// was not met, or end points that are not finite.
     pub fn sample(&mut self, request: &FlowRequest<'_>) -> Result<FlowDraws, FlowError> {
+        let draws = self.sample_all(request)?;
+        let mut ends = draws.values.chunks_exact(self.config.chunk());
+        match ends.position(|end| end.iter().any(|v| !v.is_finite())) {
+            Some(row) => Err(FlowError::NotFinite {
+                frame: row / request.draws,
+                draw: row % request.draws,
+            }),
+            None => Ok(draws),
+        }
+    }
+
+    /// [`FlowSampler::sample`] for those who leave out frames with end points that are not finite: they are
+    /// returned as they are.
+    ///
+    /// # Errors
+    /// As [`FlowSampler::sample`], but for such end points.
+    pub fn sample_all(&mut self, request: &FlowRequest<'_>) -> Result<FlowDraws, FlowError> {
         request.check(&self.config)?;
         match request.solver {
             Solver::Adaptive(settings) if settings.refine => self.settle(request, &settings),
@@ -286,12 +303,6 @@ fn gather(
         report.host_seconds += outcome.report.host.as_secs_f64();
         for (from, to) in run.rows() {
             let end = &outcome.values[from * chunk..(from + 1) * chunk];
-            if end.iter().any(|v| !v.is_finite()) {
-                return Err(FlowError::NotFinite {
-                    frame: to / request.draws,
-                    draw: to % request.draws,
-                });
-            }
             values[to * chunk..(to + 1) * chunk].copy_from_slice(end);
             let evaluated = outcome.evaluations_of(from, request.solver);
             report.evaluations += evaluated / rows as f64;

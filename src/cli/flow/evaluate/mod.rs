@@ -144,6 +144,8 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
     let Selection { device, reason } = Selection::by_name(selector)?;
     let how = (&arguments.solver, &arguments.noise);
     let mut drawer = Drawer::new(&policy, &source, how, arguments.ranker.as_deref(), &device)?;
+    // The panel leaves such frames out, and counts them.
+    drawer.keep_not_finite = arguments.ranker.is_none();
     let rows = (study.benchmark.is_some(), stride(&source, &study.drives));
     let config = panel_config(arguments, &policy, &drawer, rows)?;
     let folder = Folder::prepare(arguments, &policy)?;
