@@ -187,6 +187,8 @@ fn the_command_writes_the_page_or_says_why_not() {
     let folder = runs::folder("report_command");
     let manifest = runs::manifest(&folder, 1, 300);
     let page = folder.join("page.html");
+    // Of an earlier run of the tests.
+    let _ = std::fs::remove_file(&page);
     let run = |manifest: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attractor"));
         command
@@ -203,6 +205,11 @@ fn the_command_writes_the_page_or_says_why_not() {
         written,
         FlowReport::from_manifest(&manifest).unwrap().render()
     );
+    let output = run(&manifest);
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("page.html: exists"), "{complaint}");
+    std::fs::remove_file(&page).unwrap();
     let output = run(&folder.join("none.json"));
     assert_eq!(output.status.code(), Some(2));
     let complaint = String::from_utf8(output.stderr).unwrap();

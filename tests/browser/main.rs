@@ -19,7 +19,7 @@ fn shown(name: &str) -> Browser {
     let manifest = runs::manifest(&folder, 5, 1600);
     let page = folder.join("report.html");
     let status = Command::new(env!("CARGO_BIN_EXE_attractor"))
-        .args(["flow", "report"])
+        .args(["flow", "report", "--force"])
         .arg(&manifest)
         .arg("--out")
         .arg(&page)

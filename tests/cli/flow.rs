@@ -410,3 +410,67 @@ fn shapes_come_from_the_weights_and_heads_from_somewhere() {
         &[word(&head), "regression head"],
     );
 }
+
+/// Noise goes by the number of a row in its source: rows left out change no other draw.
+#[test]
+fn draws_do_not_depend_on_the_rows_around_them() {
+    let folder = scratch("flow_rows");
+    std::fs::create_dir_all(&folder).unwrap();
+    let sampled = |name: &str, more: &[&str]| {
+        let out = folder.join(name);
+        let _ = std::fs::remove_file(&out);
+        let out_text = out.to_str().unwrap();
+        let base = [
+            "flow", "sample", "--device", "cpu", "--drives", "24", "--frames", "21", "--draws",
+            "3", "--solver", "euler", "--steps", "2", "--out", out_text,
+        ];
+        good(&attractor(base.iter().chain(more)));
+        let arrays = attractor::formats::load_arrays(&out).unwrap();
+        let draws = arrays.get("draws_model").unwrap();
+        let width: usize = draws.shape()[1..].iter().product();
+        (draws.to_f32().unwrap(), width)
+    };
+    let (all, width) = sampled("all.npz", &[]);
+    let (some, _) = sampled("some.npz", &["--frame-stride", "10"]);
+    assert_eq!(some.len(), 3 * width);
+    for (place, row) in [0, 10, 20].into_iter().enumerate() {
+        let found = &some[place * width..(place + 1) * width];
+        assert_eq!(found, &all[row * width..(row + 1) * width], "row {row}");
+    }
+}
+
+/// Sizes that no memory holds are refused before the work.
+#[test]
+fn hostile_sizes_are_refused() {
+    let folder = scratch("flow_hostile");
+    std::fs::create_dir_all(&folder).unwrap();
+    let out = folder.join("out.npz");
+    let out = out.to_str().unwrap();
+    for draws in ["4000000000", "18446744073709551615"] {
+        for command in ["sample", "predict"] {
+            let arguments = [
+                "flow", command, "--drives", "24", "--frames", "2", "--draws", draws, "--out", out,
+            ];
+            refused(&attractor(arguments), 2, &["--draws", "at most"]);
+        }
+    }
+    let recorded = [
+        "flow", "sample", "--drives", "24", "--frames", "2", "--draws", "4096", "--steps",
+        "100000", "--record", "--out", out,
+    ];
+    let output = attractor(recorded);
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(
+        complaint.contains("record: expected at most"),
+        "{complaint}"
+    );
+    let fit = folder.join("fit.json");
+    let fit = fit.to_str().unwrap();
+    for levels in ["4000000000", "18446744073709551615"] {
+        let arguments = [
+            "flow", "fit", "--drives", "24", "--levels", levels, "--out", fit,
+        ];
+        refused(&attractor(arguments), 2, &["levels", "2 to 1048576"]);
+    }
+}

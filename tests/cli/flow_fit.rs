@@ -81,7 +81,7 @@ fn bad_requests_leave_no_file() {
         (&[still, "--action-keys", "a,b,c"], &["gas"]),
         (
             &["--drives", "3", "--levels", "1"],
-            &["levels", "at least 2"],
+            &["levels", "2 to 1048576"],
         ),
         (&["--drives", "3", "--bins", "0"], &["bins"]),
         (&["--drives", "3", "--sigma", "nan"], &["sigma"]),

@@ -66,7 +66,7 @@ fn solvers_are_measured_and_one_is_advised() {
         (["--reference", "rk5/2"], ["rk5", "dormand_prince5"]),
         (["--adaptive", "-1"], ["tolerance", "-1"]),
         (["--rows", "0"], ["--rows", "at least 1"]),
-        (["--repeats", "0"], ["repeats", "at least 1"]),
+        (["--repeats", "0"], ["repeats", "1..=1000"]),
     ] {
         refused(&flow(&[&["advise"], &DRIVE, &flags]), 2, &words);
     }

@@ -177,7 +177,7 @@ pub fn run(arguments: &EvaluateArguments, selector: &str) -> Result<Outcome> {
     }
     let made = format!(
         "{}; readout {}; seed {}; weights {}",
-        settings.draw.line().trim(),
+        settings.draw.line().trim_start_matches("sampler").trim(),
         settings.readout,
         arguments.noise.seed,
         weights.1
