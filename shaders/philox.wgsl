@@ -9,7 +9,7 @@
 // hardly bounds: within 1e-6 (1 + |x|) of the exact transform of the same bits.
 //#import linear_index
 //#import philox
-//#import elementary
+//#import normals
 
 struct Params {
     rows: u32,
@@ -29,14 +29,7 @@ var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 
-const INVERSE_24: f32 = 5.9604644775390625e-8; // 2^-24
 const INVERSE_48: f32 = 3.552713678800501e-15; // 2^-48
-
-// Two independent normals from two words (Box, Muller 1958); the radius takes a uniform of (0, 1].
-fn normals(a: u32, b: u32) -> vec2<f32> {
-    let radius = sqrt(max(0.0, -2.0 * logarithm(f32((a >> 8u) + 1u) * INVERSE_24)));
-    return radius * turn(f32(b >> 8u) * INVERSE_24);
-}
 
 @compute @workgroup_size(64)
 fn main(

@@ -9,6 +9,7 @@
 // Numeric contract: f32, sums in ascending order; relative error at most 4e-7 sqrt(group) + 1e-6
 // (1 + range of the group), absolute error 1e-6.
 //#import linear_index
+//#import softmax_row
 
 struct Params {
     rows: u32,
@@ -44,15 +45,14 @@ fn main(
     for (var i = 1u; i < p.group; i += 1u) {
         largest = max(largest, x[x_first + i]);
     }
-    // Negative infinities alone are exponentiated as they are: their difference would be NaN.
-    let shift = select(largest, 0.0, bitcast<u32>(largest) == 0xff800000u);
+    let shift = shift_of(largest);
     var sum = 0.0;
     for (var i = 0u; i < p.group; i += 1u) {
         let power = exp(x[x_first + i] - shift);
         y[y_first + i] = power;
         sum += power;
     }
-    let divisor = select(sum, 1.0, sum == 0.0);
+    let divisor = divisor_of(sum);
     for (var i = 0u; i < p.group; i += 1u) {
         y[y_first + i] /= divisor;
     }

@@ -13,6 +13,7 @@
 // (1 + range of the row / temperature), absolute error 1e-6.
 //#import linear_index
 //#import row_reduce
+//#import softmax_row
 
 struct Params {
     rows: u32,
@@ -28,15 +29,6 @@ var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-
-// Negative infinities alone are exponentiated as they are: their difference would be NaN.
-fn shift_of(largest: f32) -> f32 {
-    return select(largest, 0.0, bitcast<u32>(largest) == 0xff800000u);
-}
-
-fn divisor_of(sum: f32) -> f32 {
-    return select(sum, 1.0, sum == 0.0);
-}
 
 @compute @workgroup_size(64)
 fn direct(

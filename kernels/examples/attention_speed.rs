@@ -6,14 +6,14 @@ use attractor_kernels::{AnyKernel, Kernel, KernelError, Operands, View};
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Seconds of one call: the fastest of seven timings, each long enough to trust.
+/// Seconds of one call: the fastest of many timings, each short enough to fall between interruptions.
 fn seconds(mut call: impl FnMut()) -> f64 {
     call();
     let start = Instant::now();
     call();
     let once = start.elapsed().as_secs_f64().max(1e-7);
-    let repeats = (0.02 / once).clamp(1.0, 1e6) as usize;
-    (0..7)
+    let repeats = (0.002 / once).clamp(1.0, 1e6) as usize;
+    (0..60)
         .map(|_| {
             let start = Instant::now();
             for _ in 0..repeats {

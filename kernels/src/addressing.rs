@@ -101,6 +101,20 @@ impl<const N: usize> Grid<N> {
         }
         grid
     }
+
+    /// Where element `position` of the grid, in order, is in every operand, and how many elements are
+    /// left of its innermost run from there on.
+    #[inline(always)]
+    pub fn run_at(&self, position: usize) -> ([usize; N], usize) {
+        let [_, s1, s2, s3] = self.shape;
+        let (i3, row) = (position % s3, position / s3);
+        let index = [row / s2 / s1, row / s2 % s1, row % s2, i3];
+        let starts = self.strides.map(|strides| {
+            let terms = index.iter().zip(&strides).map(|(i, s)| i * s);
+            terms.sum::<usize>()
+        });
+        (starts, s3 - i3)
+    }
 }
 
 #[cfg(test)]
@@ -128,5 +142,6 @@ mod tests {
         let grid = Grid::coalesced([2, 3, 1, 4], [[12, 4, 99, 1], [0, 4, 7, 1]]);
         assert_eq!(grid.shape, [1, 1, 2, 12]);
         assert_eq!(grid.strides, [[0, 0, 12, 1], [0, 0, 0, 1]]);
+        assert_eq!(grid.run_at(17), ([17, 5], 7));
     }
 }

@@ -8,7 +8,11 @@ use crate::{
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
 
+pub(crate) mod scratch;
+pub(crate) mod tiles;
+pub(crate) mod transpose;
 mod twin;
+pub(crate) mod weights;
 
 /// `out[b, i, h] = sum_j softmax_j(scale * q[b, i, h] . k[b, j, g] + mask[b, i, j]) v[b, j, g]` with
 /// `g = h * kv_heads / heads` (Vaswani et al. 2017; grouped queries after Ainslie et al. 2023).
@@ -143,32 +147,31 @@ impl Attention {
         }
     }
 
-    fn output(&self) -> Rows {
+    /// Views of q, k and v.
+    pub(crate) fn inputs(&self) -> [Rows; 3] {
+        let q = (self.q_offset, self.q_batch_stride, self.q_row_stride);
+        let k = (self.k_offset, self.k_batch_stride, self.k_row_stride);
+        let v = (self.v_offset, self.v_batch_stride, self.v_row_stride);
+        [
+            self.rows(q, self.q_rows, self.heads),
+            self.rows(k, self.k_rows, self.kv_heads),
+            self.rows(v, self.k_rows, self.kv_heads),
+        ]
+    }
+
+    /// View of the output.
+    pub(crate) fn output(&self) -> Rows {
         let strides = (self.out_offset, self.out_batch_stride, self.out_row_stride);
         self.rows(strides, self.q_rows, self.heads)
     }
-}
 
-impl Kernel for Attention {
-    const NAME: &'static str = "attention";
-    const SHADER: &'static str = include_str!("../../shaders/attention.wgsl");
-    const ENTRY_POINTS: &'static [&'static str] = &["direct", "tiled"];
-    const OPERANDS: &'static [Operand] = &[
-        Operand::input("q"),
-        Operand::input("k"),
-        Operand::input("v"),
-        Operand::input("mask").optional(),
-        Operand::output("out"),
-    ];
-
-    fn check(&self) -> Result<(), KernelError> {
+    /// [`Kernel::check`] for the kernel of this name, which has these parameters among others.
+    ///
+    /// # Errors
+    /// As [`Kernel::check`].
+    pub(crate) fn check_as(&self, kernel: &'static str) -> Result<(), KernelError> {
         let refuse = |parameter, expected: &str, found: u32| {
-            Err(KernelError::parameter(
-                Self::NAME,
-                parameter,
-                expected,
-                found,
-            ))
+            Err(KernelError::parameter(kernel, parameter, expected, found))
         };
         for (parameter, value) in [
             ("batch", self.batch),
@@ -200,7 +203,24 @@ impl Kernel for Attention {
             return refuse("flags", "0..=1", self.flags);
         }
         self.output()
-            .check(Self::NAME, ("out_row_stride", "out_batch_stride"))
+            .check(kernel, ("out_row_stride", "out_batch_stride"))
+    }
+}
+
+impl Kernel for Attention {
+    const NAME: &'static str = "attention";
+    const SHADER: &'static str = include_str!("../../shaders/attention.wgsl");
+    const ENTRY_POINTS: &'static [&'static str] = &["direct", "tiled"];
+    const OPERANDS: &'static [Operand] = &[
+        Operand::input("q"),
+        Operand::input("k"),
+        Operand::input("v"),
+        Operand::input("mask").optional(),
+        Operand::output("out"),
+    ];
+
+    fn check(&self) -> Result<(), KernelError> {
+        self.check_as(Self::NAME)
     }
 
     fn extents(&self) -> Vec<usize> {
@@ -212,13 +232,11 @@ impl Kernel for Attention {
             row_stride: self.k_rows,
             width: self.k_rows,
         };
-        let q = (self.q_offset, self.q_batch_stride, self.q_row_stride);
-        let k = (self.k_offset, self.k_batch_stride, self.k_row_stride);
-        let v = (self.v_offset, self.v_batch_stride, self.v_row_stride);
+        let [q, k, v] = self.inputs();
         vec![
-            self.rows(q, self.q_rows, self.heads).reach(),
-            self.rows(k, self.k_rows, self.kv_heads).reach(),
-            self.rows(v, self.k_rows, self.kv_heads).reach(),
+            q.reach(),
+            k.reach(),
+            v.reach(),
             if self.has(Self::MASK) {
                 mask.reach()
             } else {

@@ -22,6 +22,14 @@ impl Operation {
     pub const MULTIPLY: Self = Self(2);
     /// a / b.
     pub const DIVIDE: Self = Self(3);
+
+    /// Refuses a word that names no operation.
+    pub(crate) fn check(self, kernel: &'static str) -> Result<(), KernelError> {
+        if self.0 <= Self::DIVIDE.0 {
+            return Ok(());
+        }
+        Err(KernelError::parameter(kernel, "operation", "0..=3", self.0))
+    }
 }
 
 /// `out = operation(alpha * a, beta * b)` over up to four dimensions.
@@ -160,15 +168,7 @@ impl Kernel for Elementwise {
         )?;
         require_finite(Self::NAME, "alpha", self.alpha)?;
         require_finite(Self::NAME, "beta", self.beta)?;
-        if self.operation.0 > Operation::DIVIDE.0 {
-            return Err(KernelError::parameter(
-                Self::NAME,
-                "operation",
-                "0..=3",
-                self.operation.0,
-            ));
-        }
-        Ok(())
+        self.operation.check(Self::NAME)
     }
 
     fn extents(&self) -> Vec<usize> {
@@ -247,17 +247,11 @@ impl<T: Real> Pair<'_, T> {
     /// Outputs from element `first` on, one run of the innermost dimension after the other.
     #[inline(always)]
     fn block(&self, first: usize, out: &mut [T], operation: &impl Fn(T, T) -> T) {
-        let [_, s1, s2, s3] = self.grid.shape;
         let mut position = first;
         let mut rest = out;
         while !rest.is_empty() {
-            let (i3, row) = (position % s3, position / s3);
-            let index = [row / s2 / s1, row / s2 % s1, row % s2, i3];
-            let [a, b] = self.grid.strides.map(|strides| {
-                let terms = index.iter().zip(&strides).map(|(i, s)| i * s);
-                terms.sum::<usize>()
-            });
-            let (run, tail) = rest.split_at_mut((s3 - i3).min(rest.len()));
+            let ([a, b], left) = self.grid.run_at(position);
+            let (run, tail) = rest.split_at_mut(left.min(rest.len()));
             self.run(run, &self.a[a..], &self.b[b..], operation);
             position += run.len();
             rest = tail;

@@ -54,6 +54,18 @@ pub(crate) fn lane_sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
     tree(lanes, |a, b| a + b)
 }
 
+/// Sum of `x_i y_i`.
+#[inline(always)]
+pub(crate) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
+    let mut lanes = [T::ZERO; LANES];
+    for (x, y) in x.chunks(LANES).zip(y.chunks(LANES)) {
+        for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane += *x * *y;
+        }
+    }
+    tree(lanes, |a, b| a + b)
+}
+
 /// Largest element; NaN is passed over, and a row of nothing else gives negative infinity.
 #[inline(always)]
 pub(crate) fn lane_max<T: Real>(x: &[T]) -> T {
@@ -84,6 +96,8 @@ mod tests {
             let x: Vec<f64> = (1..=length).map(|i| i as f64).collect();
             assert_eq!(lane_sum(&x, |v| v), (length * (length + 1) / 2) as f64);
             assert_eq!(lane_max(&x), length as f64);
+            let squares = length * (length + 1) * (2 * length + 1) / 6;
+            assert_eq!(lane_dot(&x, &x), squares as f64);
         }
         assert_eq!(lane_max(&[f32::NAN, -3.0]), -3.0);
     }

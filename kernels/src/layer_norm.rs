@@ -18,7 +18,7 @@ row_norm! {
 
 /// (mean, 1 / sqrt(variance + epsilon)).
 #[inline(always)]
-fn statistics<T: Real>(row: &[T], epsilon: T) -> (T, T) {
+pub(crate) fn statistics<T: Real>(row: &[T], epsilon: T) -> (T, T) {
     let count = T::from_f64(row.len() as f64);
     let mean = lane_sum(row, |v| v) / count;
     let variance = lane_sum(row, |v| (v - mean) * (v - mean)) / count;

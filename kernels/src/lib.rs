@@ -9,6 +9,7 @@
 //! This crate knows no device: it neither creates buffers nor submits work.
 #![deny(unsafe_code)]
 
+mod activation_slopes;
 mod activations;
 mod addressing;
 mod combination;
@@ -21,39 +22,55 @@ mod parallel;
 mod real;
 mod registry;
 mod row_norm;
+mod row_norm_tangent;
 mod rows;
 mod sequence_step;
 mod shader;
+mod tangent_views;
+mod tangents;
 #[cfg(test)]
 mod test_support;
 mod vectors;
 
 pub mod activation;
+pub mod activation_tangent;
 pub mod adaptive_average_pool;
 pub mod adaptive_step;
 pub mod argmax;
 pub mod attention;
+pub mod attention_tangent;
 pub mod categorical;
+pub mod compensated_sum;
 pub mod conv2d;
 pub mod copy;
 pub mod elementwise;
+pub mod elementwise_tangent;
 pub mod embedding;
 pub mod gated_activation;
+pub mod gated_activation_tangent;
 pub mod layer_norm;
+pub mod layer_norm_tangent;
 pub mod matmul;
 pub mod ode_ensemble;
 pub mod philox;
 pub mod physics_override;
+pub mod qr;
 pub mod reduce;
+pub mod reduce_tangent;
 pub mod remask_bernoulli;
 pub mod rms_norm;
+pub mod rms_norm_tangent;
 pub mod roofline_copy;
 pub mod roofline_fma;
 pub mod rotary;
 pub mod runge_kutta;
 pub mod sim_norm;
+pub mod sim_norm_tangent;
 pub mod softmax;
+pub mod softmax_tangent;
+pub mod tangent_ensemble;
 pub mod time_features;
+pub mod time_features_tangent;
 pub mod unmask_top;
 
 pub use activations::Activation;
@@ -65,6 +82,6 @@ pub use kernel::{
 pub use operands::{Operands, View};
 pub use parallel::{for_each_row, for_each_weighted_row, simd};
 pub use real::Real;
-pub use registry::{AnyKernel, KernelId};
+pub use registry::{AnyKernel, KernelId, Scalar};
 pub use shader::{compose, linear_workgroups};
 pub use vectors::Lanes;

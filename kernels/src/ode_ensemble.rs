@@ -1,7 +1,7 @@
 //! Many trajectories of one small ordinary differential equation, integrated in registers.
 
 mod adaptive;
-mod fields;
+pub(crate) mod fields;
 mod methods;
 #[cfg(test)]
 mod tests;
@@ -113,14 +113,14 @@ fn split(value: f64) -> (f32, f32) {
 }
 
 /// Turns without the whole ones, in units of 2^-64.
-fn fraction(turns: f64) -> u64 {
+pub(crate) fn fraction(turns: f64) -> u64 {
     let rest = turns - turns.floor();
     // Below one, so that this saturates at most by rounding up to a whole turn.
     (rest * 18_446_744_073_709_551_616.0) as u64
 }
 
 /// A clock as a number in [-1/2, 1/2).
-fn clock_at<T: Real>(phase: u64) -> T {
+pub(crate) fn clock_at<T: Real>(phase: u64) -> T {
     if size_of::<T>() == 4 {
         T::from_f64(f64::from((phase >> 32) as u32 as i32) / 4_294_967_296.0)
     } else {

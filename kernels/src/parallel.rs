@@ -8,7 +8,7 @@ pub fn simd<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// Elements under which a loop is not worth waking another thread for.
-const SERIAL_ELEMENTS: usize = 16 * 1024;
+pub(crate) const SERIAL_ELEMENTS: usize = 16 * 1024;
 
 /// Calls `body(row, slice)` for every row of `output`, cut into rows of `row_length`, over the thread
 /// pool if `parallel` allows and the work is large enough. Rows are independent, so the result does

@@ -76,7 +76,7 @@ impl Philox {
     }
 
     /// The four floats of one block of one row.
-    fn block<T: Real>(&self, row: u32, block: u32) -> [T; 4] {
+    pub(crate) fn block<T: Real>(&self, row: u32, block: u32) -> [T; 4] {
         let counter = [
             block,
             self.step,
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
     use crate::{AnyKernel, View};
 
-    fn fill<T: Real>(kernel: Philox) -> Vec<T> {
+    fn fill<T: crate::Scalar>(kernel: Philox) -> Vec<T> {
         let mut out = vec![T::ZERO; kernel.extents()[0]];
         let views = vec![View::FloatMut(&mut out)];
         let mut operands = Operands::new(Philox::NAME, Philox::OPERANDS, views, true);

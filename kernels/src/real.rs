@@ -11,6 +11,7 @@ pub trait Real:
     Pod
     + crate::Lanes
     + crate::ode_ensemble::Integrate
+    + crate::tangent_ensemble::Propagate
     + Debug
     + Display
     + Default

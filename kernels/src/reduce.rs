@@ -26,6 +26,11 @@ impl Reduction {
     pub const MAX: Self = Self(2);
     /// Smallest element.
     pub const MIN: Self = Self(3);
+
+    /// The word itself.
+    pub(crate) fn word(self) -> u32 {
+        self.0
+    }
 }
 
 /// Reduces the middle dimension of `x`, `[outer, length, inner]`, to `y`, `[outer, inner]`; both are

@@ -109,7 +109,11 @@ macro_rules! registry {
             }
 
             /// See [`Kernel::pack`].
-            pub fn pack<T: Real>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {
+            pub fn pack<T: Scalar>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {
+                T::pack(self, operand, data)
+            }
+
+            fn packed<T: Real>(&self, operand: usize, data: &[T]) -> Option<Vec<T>> {
                 match self { $(Self::$name(k) => k.pack(operand, data),)* }
             }
 
@@ -117,45 +121,96 @@ macro_rules! registry {
             ///
             /// # Errors
             /// [`KernelError`] naming the parameter or operand that does not fit.
-            pub fn twin<T: Real>(
+            pub fn twin<T: Scalar>(
                 &self,
                 operands: &mut Operands<'_, T>,
             ) -> Result<(), KernelError> {
                 self.check()?;
                 operands.check(&self.extents())?;
+                T::twin(self, operands)
+            }
+
+            fn run<T: Real>(&self, operands: &mut Operands<'_, T>) -> Result<(), KernelError> {
                 match self { $(Self::$name(k) => k.twin(operands),)* }
             }
         }
     };
 }
 
+/// A number that the twins are compiled for, here and once: generic functions would be compiled again in
+/// every crate that calls them.
+pub trait Scalar: Real {
+    /// Runs the twin of a kernel whose parameters and operands have been checked.
+    ///
+    /// # Errors
+    /// As [`Kernel::twin`].
+    fn twin(kernel: &AnyKernel, operands: &mut Operands<'_, Self>) -> Result<(), KernelError>;
+
+    /// See [`Kernel::pack`].
+    fn pack(kernel: &AnyKernel, operand: usize, data: &[Self]) -> Option<Vec<Self>>;
+}
+
+macro_rules! scalar {
+    ($($number:ty),*) => {$(
+        impl Scalar for $number {
+            #[inline(never)]
+            fn twin(
+                kernel: &AnyKernel,
+                operands: &mut Operands<'_, Self>,
+            ) -> Result<(), KernelError> {
+                kernel.run(operands)
+            }
+
+            #[inline(never)]
+            fn pack(kernel: &AnyKernel, operand: usize, data: &[Self]) -> Option<Vec<Self>> {
+                kernel.packed(operand, data)
+            }
+        }
+    )*};
+}
+
+scalar!(f32, f64);
+
 registry! {
     Activate = crate::activation::Activate,
+    ActivateTangent = crate::activation_tangent::ActivateTangent,
     AdaptiveAveragePool = crate::adaptive_average_pool::AdaptiveAveragePool,
     AdaptiveStep = crate::adaptive_step::AdaptiveStep,
     ArgMax = crate::argmax::ArgMax,
     Attention = crate::attention::Attention,
+    AttentionTangent = crate::attention_tangent::AttentionTangent,
     Categorical = crate::categorical::Categorical,
+    CompensatedSum = crate::compensated_sum::CompensatedSum,
     Conv2d = crate::conv2d::Conv2d,
     CopyFloats = crate::copy::CopyFloats,
     CopyWords = crate::copy::CopyWords,
     Elementwise = crate::elementwise::Elementwise,
+    ElementwiseTangent = crate::elementwise_tangent::ElementwiseTangent,
     Embedding = crate::embedding::Embedding,
     GatedActivation = crate::gated_activation::GatedActivation,
+    GatedActivationTangent = crate::gated_activation_tangent::GatedActivationTangent,
     LayerNorm = crate::layer_norm::LayerNorm,
+    LayerNormTangent = crate::layer_norm_tangent::LayerNormTangent,
     MatMul = crate::matmul::MatMul,
     OdeEnsemble = crate::ode_ensemble::OdeEnsemble,
     Philox = crate::philox::Philox,
     PhysicsOverride = crate::physics_override::PhysicsOverride,
+    Qr = crate::qr::Qr,
     Reduce = crate::reduce::Reduce,
+    ReduceTangent = crate::reduce_tangent::ReduceTangent,
     RemaskBernoulli = crate::remask_bernoulli::RemaskBernoulli,
     RmsNorm = crate::rms_norm::RmsNorm,
+    RmsNormTangent = crate::rms_norm_tangent::RmsNormTangent,
     RooflineCopy = crate::roofline_copy::RooflineCopy,
     RooflineFma = crate::roofline_fma::RooflineFma,
     Rotary = crate::rotary::Rotary,
     RungeKutta = crate::runge_kutta::RungeKutta,
     SimNorm = crate::sim_norm::SimNorm,
+    SimNormTangent = crate::sim_norm_tangent::SimNormTangent,
     Softmax = crate::softmax::Softmax,
+    SoftmaxTangent = crate::softmax_tangent::SoftmaxTangent,
+    TangentEnsemble = crate::tangent_ensemble::TangentEnsemble,
     TimeFeatures = crate::time_features::TimeFeatures,
+    TimeFeaturesTangent = crate::time_features_tangent::TimeFeaturesTangent,
     UnmaskTop = crate::unmask_top::UnmaskTop,
 }

@@ -16,7 +16,7 @@ row_norm! {
 
 /// (0, 1 / sqrt(mean(x^2) + epsilon)).
 #[inline(always)]
-fn statistics<T: Real>(row: &[T], epsilon: T) -> (T, T) {
+pub(crate) fn statistics<T: Real>(row: &[T], epsilon: T) -> (T, T) {
     let count = T::from_f64(row.len() as f64);
     let mean_square = lane_sum(row, |v| v * v) / count;
     (T::ZERO, T::ONE / (mean_square + epsilon).sqrt())

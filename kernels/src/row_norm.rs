@@ -36,7 +36,7 @@ impl Vectors {
     }
 
     /// Elements that differ from each other.
-    fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         distinct_count(&[
             (self.rows.batch, self.rows.batch_stride),
             (self.rows.rows, self.rows.row_stride),
@@ -280,7 +280,7 @@ macro_rules! row_norm {
                 }
             }
 
-            fn norm(&self) -> $crate::row_norm::RowNorm {
+            pub(crate) fn norm(&self) -> $crate::row_norm::RowNorm {
                 let view = |offset, batch_stride, row_stride| $crate::rows::Rows {
                     batch: self.batch,
                     rows: self.rows,

@@ -1,8 +1,16 @@
 /// Shared WGSL sources, by import name.
 const COMMON: &[(&str, &str)] = &[
     (
+        "activation_slopes",
+        include_str!("../../shaders/common/activation_slopes.wgsl"),
+    ),
+    (
         "activations",
         include_str!("../../shaders/common/activations.wgsl"),
+    ),
+    (
+        "classical_maps",
+        include_str!("../../shaders/common/classical_maps.wgsl"),
     ),
     ("clock", include_str!("../../shaders/common/clock.wgsl")),
     (
@@ -19,8 +27,16 @@ const COMMON: &[(&str, &str)] = &[
     ),
     ("floats", include_str!("../../shaders/common/floats.wgsl")),
     (
+        "layer_statistics",
+        include_str!("../../shaders/common/layer_statistics.wgsl"),
+    ),
+    (
         "linear_index",
         include_str!("../../shaders/common/linear_index.wgsl"),
+    ),
+    (
+        "flow_time",
+        include_str!("../../shaders/common/flow_time.wgsl"),
     ),
     (
         "multiply_wide",
@@ -31,17 +47,38 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/ode_fields.wgsl"),
     ),
     (
+        "ode_jacobians",
+        include_str!("../../shaders/common/ode_jacobians.wgsl"),
+    ),
+    (
         "ode_methods",
         include_str!("../../shaders/common/ode_methods.wgsl"),
     ),
+    ("normals", include_str!("../../shaders/common/normals.wgsl")),
+    (
+        "orthonormal_columns",
+        include_str!("../../shaders/common/orthonormal_columns.wgsl"),
+    ),
     ("philox", include_str!("../../shaders/common/philox.wgsl")),
+    (
+        "qr_outputs",
+        include_str!("../../shaders/common/qr_outputs.wgsl"),
+    ),
     (
         "reduction_shape",
         include_str!("../../shaders/common/reduction_shape.wgsl"),
     ),
     (
+        "rms_statistics",
+        include_str!("../../shaders/common/rms_statistics.wgsl"),
+    ),
+    (
         "row_norm",
         include_str!("../../shaders/common/row_norm.wgsl"),
+    ),
+    (
+        "row_norm_tangent",
+        include_str!("../../shaders/common/row_norm_tangent.wgsl"),
     ),
     (
         "row_reduce",
@@ -50,6 +87,14 @@ const COMMON: &[(&str, &str)] = &[
     (
         "strided_copy",
         include_str!("../../shaders/common/strided_copy.wgsl"),
+    ),
+    (
+        "softmax_row",
+        include_str!("../../shaders/common/softmax_row.wgsl"),
+    ),
+    (
+        "tangent_stages",
+        include_str!("../../shaders/common/tangent_stages.wgsl"),
     ),
     ("two_sum", include_str!("../../shaders/common/two_sum.wgsl")),
 ];

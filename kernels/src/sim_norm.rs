@@ -125,23 +125,28 @@ impl Kernel for SimNorm {
             y,
             #[inline(always)]
             |_, row, out| {
-                let input = view.row(x, 0, row);
-                for (out, input) in out.chunks_mut(group).zip(input.chunks(group)) {
-                    let larger = |kept, new: &T| if *new > kept { *new } else { kept };
-                    let shift = shift_of(input.iter().fold(T::NEG_INFINITY, larger));
-                    for (y, x) in out.iter_mut().zip(input) {
-                        *y = *x - shift;
-                    }
-                }
-                // Over the whole row at once, so that short groups vectorise too.
-                out.iter_mut().for_each(|y| *y = y.exp());
-                for out in out.chunks_mut(group) {
-                    let divisor = divisor_of(out.iter().fold(T::ZERO, |sum, v| sum + *v));
-                    out.iter_mut().for_each(|y| *y /= divisor);
-                }
+                groups_of_row(view.row(x, 0, row), group, out);
             },
         );
         Ok(())
+    }
+}
+
+/// The softmax of every `group` successive elements of one row.
+#[inline(always)]
+pub(crate) fn groups_of_row<T: Real>(input: &[T], group: usize, out: &mut [T]) {
+    for (out, input) in out.chunks_mut(group).zip(input.chunks(group)) {
+        let larger = |kept, new: &T| if *new > kept { *new } else { kept };
+        let shift = shift_of(input.iter().fold(T::NEG_INFINITY, larger));
+        for (y, x) in out.iter_mut().zip(input) {
+            *y = *x - shift;
+        }
+    }
+    // Over the whole row at once, so that short groups vectorise too.
+    out.iter_mut().for_each(|y| *y = y.exp());
+    for out in out.chunks_mut(group) {
+        let divisor = divisor_of(out.iter().fold(T::ZERO, |sum, v| sum + *v));
+        out.iter_mut().for_each(|y| *y /= divisor);
     }
 }
 

@@ -82,6 +82,17 @@ pub(crate) fn divisor_of<T: Real>(sum: T) -> T {
     if sum == T::ZERO { T::ONE } else { sum }
 }
 
+/// The softmax of one row.
+#[inline(always)]
+pub(crate) fn softmax_row<T: Real>(input: &[T], temperature: T, out: &mut [T]) {
+    let shift = shift_of(lane_max(input));
+    for (y, x) in out.iter_mut().zip(input) {
+        *y = ((*x - shift) / temperature).exp();
+    }
+    let divisor = divisor_of(lane_sum(out, |v| v));
+    out.iter_mut().for_each(|y| *y /= divisor);
+}
+
 /// Checks that rows of an output do not overlap.
 pub(crate) fn require_distinct_rows(kernel: &'static str, y: &Rows) -> Result<(), KernelError> {
     if y.distinct() {
@@ -146,13 +157,7 @@ impl Kernel for Softmax {
             y,
             #[inline(always)]
             |_, row, out| {
-                let input = view.row(x, 0, row);
-                let shift = shift_of(lane_max(input));
-                for (y, x) in out.iter_mut().zip(input) {
-                    *y = ((*x - shift) / temperature).exp();
-                }
-                let divisor = divisor_of(lane_sum(out, |v| v));
-                out.iter_mut().for_each(|y| *y /= divisor);
+                softmax_row(view.row(x, 0, row), temperature, out);
             },
         );
         Ok(())

@@ -1,9 +1,9 @@
 //! What the kernels' unit tests share.
 
-use crate::{AnyKernel, Kernel, KernelError, Operands, Real, View};
+use crate::{AnyKernel, Kernel, KernelError, Operands, Scalar, View};
 
 /// Checks and runs a kernel's twin.
-pub(crate) fn run<T: Real, K: Kernel + Into<AnyKernel>>(
+pub(crate) fn run<T: Scalar, K: Kernel + Into<AnyKernel>>(
     kernel: K,
     views: Vec<View<'_, T>>,
 ) -> Result<(), KernelError> {
@@ -46,4 +46,127 @@ pub(crate) fn assert_refuses<K: Kernel>(kernel: K, parameter: &str) {
         Err(KernelError::Parameter { parameter: p, .. }) => assert_eq!(p, parameter),
         other => panic!("expected {parameter} to be refused, got {other:?}"),
     }
+}
+
+/// What [`assert_tangents`] fills outputs with, to see what was left alone.
+const UNTOUCHED: f64 = 5.0;
+
+/// Runs a kernel with operands x and y, or x, dx and y.
+fn outputs<T: Scalar, K: Kernel + Into<AnyKernel>>(kernel: K, inputs: &[&[f64]]) -> Vec<T> {
+    let length = kernel.extents().last().copied().unwrap_or(0);
+    let mut out = vec![T::from_f64(UNTOUCHED); length];
+    let inputs: Vec<Vec<T>> = inputs
+        .iter()
+        .map(|data| data.iter().map(|v| T::from_f64(*v)).collect())
+        .collect();
+    let mut views: Vec<_> = inputs.iter().map(|data| View::Float(data)).collect();
+    views.push(View::FloatMut(&mut out));
+    run(kernel, views).unwrap();
+    out
+}
+
+/// Slope of a function at x along dx, by central differences; NaN where the function leaves its output
+/// untouched.
+pub(crate) fn central_difference(
+    function: impl Fn(&[f64]) -> Vec<f64>,
+    x: &[f64],
+    dx: &[f64],
+) -> Vec<f64> {
+    let h = 1e-6;
+    let moved = |h: f64| -> Vec<f64> { x.iter().zip(dx).map(|(x, dx)| x + h * dx).collect() };
+    let (up, down) = (function(&moved(h)), function(&moved(-h)));
+    let pairs = up.iter().zip(&down);
+    pairs
+        .map(|(up, down)| match *up == UNTOUCHED && *down == UNTOUCHED {
+            true => f64::NAN,
+            false => (up - down) / (2.0 * h),
+        })
+        .collect()
+}
+
+fn assert_within(found: f64, expected: f64, tolerance: f64, what: &str) {
+    let error = (found - expected).abs();
+    let scale = 1.0 + expected.abs();
+    assert!(
+        error <= tolerance * scale,
+        "{what}: {found} against {expected}"
+    );
+}
+
+/// Holds every tangent of a kernel with operands x, dx and dy, made for a number of tangents, against
+/// `naive` (which fills dy from x and dx, each in the primal's layout) and against central differences of
+/// the primal, in double precision; single precision against double; and each tangent against itself
+/// alone, bit for bit. Strides are those between tangents of x and of y.
+pub(crate) fn assert_tangents<P, K>(
+    what: &str,
+    (primal, tangent): (P, impl Fn(u32) -> K),
+    [x_stride, y_stride]: [usize; 2],
+    x: &[f64],
+    naive: impl Fn(&[f64], &[f64], &mut [f64]),
+) where
+    P: Kernel + Into<AnyKernel>,
+    K: Kernel + Into<AnyKernel>,
+{
+    let count = 3;
+    let x: Vec<f64> = x.iter().map(|v| f64::from(*v as f32)).collect();
+    let extents = tangent(count).extents();
+    let dx = widen(&numbers(extents[1], 77));
+    let wide: Vec<f64> = outputs(tangent(count), &[&x, &dx]);
+    let single: Vec<f32> = outputs(tangent(count), &[&x, &dx]);
+    let length = primal.extents()[1];
+    assert_eq!(extents[2], 2 * y_stride + length, "{what}");
+    for j in 0..count as usize {
+        let dx = &dx[j * x_stride..][..x.len()];
+        let mut expected = vec![UNTOUCHED; length];
+        naive(&x, dx, &mut expected);
+        let differences = central_difference(|x| outputs(primal, &[x]), &x, dx);
+        let alone: Vec<f32> = outputs(tangent(1), &[&x, dx]);
+        for (i, (expected, difference)) in expected.iter().zip(differences).enumerate() {
+            let at = j * y_stride + i;
+            let what = format!("{what}, tangent {j}, element {i}");
+            assert_within(wide[at], *expected, 1e-12, &what);
+            if difference.is_nan() {
+                assert_eq!(wide[at], UNTOUCHED, "{what}");
+            } else {
+                assert_within(wide[at], difference, 1e-7, &what);
+            }
+            assert_within(f64::from(single[at]), wide[at], 4e-6, &what);
+            assert_eq!(single[at].to_bits(), alone[i].to_bits(), "{what}");
+        }
+        let gap = wide
+            .iter()
+            .take((j + 1) * y_stride)
+            .skip(j * y_stride + length);
+        assert!(gap.into_iter().all(|v| *v == UNTOUCHED), "{what}");
+    }
+}
+
+/// Asserts that rows of a kernel with contiguous operands x `[rows, widths[0]]`, dx `[2, rows, widths[0]]`
+/// and dy `[2, rows, widths[1]]` give the same bits alone as among others.
+pub(crate) fn assert_rows_apart<K: Kernel + Into<AnyKernel>>(
+    rows: u32,
+    widths: [usize; 2],
+    kernel: impl Fn(u32) -> K,
+) {
+    let [from, to] = widths;
+    let count = rows as usize;
+    let x = widen(&numbers(count * from, 5));
+    let dx = widen(&numbers(2 * count * from, 6));
+    let all: Vec<f32> = outputs(kernel(rows), &[&x, &dx]);
+    for row in (0..count).step_by(37) {
+        let second = &dx[(count + row) * from..][..from];
+        let own = [&dx[row * from..][..from], second].concat();
+        let alone: Vec<f32> = outputs(kernel(1), &[&x[row * from..][..from], &own]);
+        assert_eq!(alone[..to], all[row * to..][..to], "row {row}");
+        assert_eq!(alone[to..], all[(count + row) * to..][..to], "row {row}");
+    }
+}
+
+/// Runs a kernel with operands x, dx and dy on one row in single precision.
+pub(crate) fn tangent_of_row<K: Kernel + Into<AnyKernel>>(
+    kernel: K,
+    x: &[f32],
+    dx: &[f32],
+) -> Vec<f32> {
+    outputs(kernel, &[&widen(x), &widen(dx)])
 }

@@ -34,7 +34,7 @@ pub struct TimeFeatures {
 const FREQUENCY_BITS: i32 = 48;
 
 /// Distance from the ends of the unit interval that the logit keeps: 2^-23 in every precision.
-const MARGIN: f64 = f32::EPSILON as f64;
+pub(crate) const MARGIN: f64 = f32::EPSILON as f64;
 
 /// Frequency `i` of `half`, in radians for a unit of time: `1000 * 10000^(-i / max(half - 1, 1))`.
 fn frequency(index: usize, half: usize) -> f64 {
@@ -61,6 +61,15 @@ pub fn flow_time_features(t: f64, width: u32) -> Vec<f64> {
     }
     sines.append(&mut cosines);
     sines
+}
+
+/// Frequencies in turns for a unit of time, from the words of [`TimeFeatures::frequencies`].
+pub(crate) fn turns_of_words(words: &[u32], width: u32) -> Vec<f64> {
+    let unit = f64::powi(2.0, -FREQUENCY_BITS);
+    words[..2 * (width as usize / 2)]
+        .chunks(2)
+        .map(|word| (f64::from(word[1]) * 4_294_967_296.0 + f64::from(word[0])) * unit)
+        .collect()
 }
 
 impl TimeFeatures {
@@ -115,19 +124,9 @@ impl TimeFeatures {
     fn half(&self) -> usize {
         self.width as usize / 2
     }
-}
 
-impl Kernel for TimeFeatures {
-    const NAME: &'static str = "time_features";
-    const SHADER: &'static str = include_str!("../../shaders/time_features.wgsl");
-    const OPERANDS: &'static [Operand] = &[
-        Operand::input("time"),
-        Operand::input("step_size").optional(),
-        Operand::input("frequencies").words(),
-        Operand::output("features"),
-    ];
-
-    fn check(&self) -> Result<(), KernelError> {
+    /// [`Kernel::check`], for the kernel of a name that takes these parameters.
+    pub(crate) fn check_as(&self, kernel: &'static str) -> Result<(), KernelError> {
         let even = self.width > 0 && self.width.is_multiple_of(2);
         let elements = element_count(&[self.rows, self.width]);
         let whole = elements <= u32::MAX as usize;
@@ -147,15 +146,25 @@ impl Kernel for TimeFeatures {
             ("flags", self.flags <= 3, "0..=3", self.flags),
         ] {
             if !fits {
-                return Err(KernelError::parameter(
-                    Self::NAME,
-                    parameter,
-                    expected,
-                    found,
-                ));
+                return Err(KernelError::parameter(kernel, parameter, expected, found));
             }
         }
         Ok(())
+    }
+}
+
+impl Kernel for TimeFeatures {
+    const NAME: &'static str = "time_features";
+    const SHADER: &'static str = include_str!("../../shaders/time_features.wgsl");
+    const OPERANDS: &'static [Operand] = &[
+        Operand::input("time"),
+        Operand::input("step_size").optional(),
+        Operand::input("frequencies").words(),
+        Operand::output("features"),
+    ];
+
+    fn check(&self) -> Result<(), KernelError> {
+        self.check_as(Self::NAME)
     }
 
     fn extents(&self) -> Vec<usize> {
@@ -192,11 +201,7 @@ impl Kernel for TimeFeatures {
         let parallel = operands.parallel;
         let features = operands.float_mut(3)?;
         let features = &mut features[..element_count(&[self.rows, self.width])];
-        let unit = f64::powi(2.0, -FREQUENCY_BITS);
-        let turns: Vec<f64> = words[..2 * self.half()]
-            .chunks(2)
-            .map(|word| (f64::from(word[1]) * 4_294_967_296.0 + f64::from(word[0])) * unit)
-            .collect();
+        let turns = turns_of_words(words, self.width);
         let node = f64::from(self.numerator) / f64::from(self.denominator);
         // Double precision also for single results: an angle of 1000 leaves f32 no bits to spare.
         for_each_weighted_row(parallel, features, self.width as usize, 32, |row, out| {
@@ -227,7 +232,7 @@ mod tests {
     use crate::View;
     use crate::test_support::{assert_refuses, run};
 
-    fn features<T: Real>(kernel: TimeFeatures, times: &[T], sizes: &[T]) -> Vec<T> {
+    fn features<T: crate::Scalar>(kernel: TimeFeatures, times: &[T], sizes: &[T]) -> Vec<T> {
         let words = TimeFeatures::frequencies(kernel.width);
         let mut out = vec![T::ZERO; kernel.extents()[3]];
         let sizes = match sizes.is_empty() {

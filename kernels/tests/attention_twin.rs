@@ -1,7 +1,7 @@
 //! Attention's twin against the formula in double precision.
 
 use attractor_kernels::attention::Attention;
-use attractor_kernels::{AnyKernel, Kernel, KernelError, Operands, Real, View};
+use attractor_kernels::{AnyKernel, Kernel, KernelError, Operands, Scalar, View};
 
 fn noise(count: usize, seed: u64) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -20,7 +20,7 @@ fn operands_of(kernel: &Attention) -> Vec<Vec<f64>> {
     extents.iter().zip(1..).map(|(n, s)| noise(*n, s)).collect()
 }
 
-fn run<T: Real>(
+fn run<T: Scalar>(
     kernel: Attention,
     data: &[Vec<f64>],
     parallel: bool,

@@ -1,7 +1,7 @@
 //! The convolution's twin against the formula in double precision.
 
 use attractor_kernels::conv2d::Conv2d;
-use attractor_kernels::{Activation, AnyKernel, Kernel, Operands, Real, View};
+use attractor_kernels::{Activation, AnyKernel, Kernel, Operands, Scalar, View};
 
 fn noise(count: usize, seed: u64) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -15,7 +15,7 @@ fn noise(count: usize, seed: u64) -> Vec<f64> {
         .collect()
 }
 
-fn run<T: Real>(kernel: Conv2d, data: &[Vec<f64>], parallel: bool, pack: bool) -> Vec<T> {
+fn run<T: Scalar>(kernel: Conv2d, data: &[Vec<f64>], parallel: bool, pack: bool) -> Vec<T> {
     let data: Vec<Vec<T>> = data
         .iter()
         .map(|d| d.iter().map(|x| T::from_f64(*x)).collect())

@@ -1,7 +1,7 @@
 //! The matrix product's twin against a plain triple loop in double precision.
 
 use attractor_kernels::matmul::MatMul;
-use attractor_kernels::{Activation, AnyKernel, Kernel, KernelError, Operands, Real, View};
+use attractor_kernels::{Activation, AnyKernel, Kernel, KernelError, Operands, Scalar, View};
 
 /// Numbers in -1..1 from a multiplicative generator.
 fn noise(count: usize, seed: u64) -> Vec<f64> {
@@ -28,7 +28,7 @@ impl Case {
         Self { kernel, data }
     }
 
-    fn run<T: Real>(&self, parallel: bool, pack: bool) -> Result<Vec<T>, KernelError> {
+    fn run<T: Scalar>(&self, parallel: bool, pack: bool) -> Result<Vec<T>, KernelError> {
         let data: Vec<Vec<T>> = self
             .data
             .iter()

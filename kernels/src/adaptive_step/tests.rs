@@ -1,6 +1,7 @@
 //! Whole integrations and single decisions.
 
 use super::*;
+use crate::Scalar;
 use crate::View;
 use crate::runge_kutta::{Rational, RungeKutta, real_ratio};
 use crate::test_support::{assert_refuses, numbers, run};
@@ -16,7 +17,7 @@ struct State<T> {
     status: Vec<u32>,
 }
 
-impl<T: Real> State<T> {
+impl<T: Scalar> State<T> {
     fn advance(&mut self, kernel: AdaptiveStep) {
         let views = vec![
             View::FloatMut(&mut self.x),

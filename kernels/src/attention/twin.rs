@@ -1,10 +1,12 @@
 //! Attention on the CPU: per example and head, the score product, the softmax and the value product, all
-//! of a few rows at a time in scratch memory; both products are those of `matmul`, so every row has
-//! the same bits whatever rows and examples are computed with it.
+//! of some queries at a time in scratch memory, transposed as in `weights.rs`. Every query is a lane or a
+//! row of its own, so it has the same bits whatever queries and examples are computed with it.
 
 use super::Attention;
-use crate::matmul::{MatMul, product};
-use crate::{Real, simd};
+use super::scratch::Matrix;
+use super::tiles::{Extents, Target, Term, multiply};
+use super::weights::{self, start};
+use crate::Real;
 use rayon::prelude::*;
 
 /// Inputs; an absent mask is empty.
@@ -18,14 +20,8 @@ pub(super) struct Inputs<'a, T> {
 /// Multiply-adds under which another thread is not worth waking.
 const SERIAL_WORK: usize = 1_000_000;
 
-/// Scores that are kept at a time.
-const SCRATCH: usize = 24 * 1024;
-
-/// Rows of the products' register tile.
-const UNIT: usize = 12;
-
-/// Lanes of the softmax's maximum and sum: a fixed split, so that results do not depend on the machine.
-const LANES: usize = 32;
+/// Queries that fill a register.
+const UNIT: usize = 16;
 
 /// Runs the kernel.
 pub(super) fn attend<T: Real>(
@@ -45,23 +41,50 @@ pub(super) fn attend<T: Real>(
         false => p.q_rows as usize,
     };
     let tasks = rows.split(out, block);
-    let run = |(example, first, out): (usize, usize, &mut [T])| {
+    // Scratch memory is made once a thread, or once for all examples of a serial run.
+    let fresh = || Scratch::new(p, block);
+    let run = |scratch: &mut Scratch<T>, (example, first, out): (usize, usize, &mut [T])| {
         Block {
             p,
             inputs,
             example,
             first,
         }
-        .run(out);
+        .run(scratch, out);
     };
     if parallel {
-        tasks.into_par_iter().for_each(run);
+        tasks.into_par_iter().for_each_init(fresh, run);
     } else {
-        tasks.into_iter().for_each(run);
+        let mut scratch = fresh();
+        tasks.into_iter().for_each(|task| run(&mut scratch, task));
     }
 }
 
-/// Some rows of one example.
+/// Scratch memory of a block: transposed queries, their weights and mask, and the values of a head.
+struct Scratch<T> {
+    step: usize,
+    q: Matrix<T>,
+    weights: Matrix<T>,
+    mask: Option<Matrix<T>>,
+    v: Matrix<T>,
+}
+
+impl<T: Real> Scratch<T> {
+    /// For blocks of at most `rows` queries.
+    fn new(p: &Attention, rows: usize) -> Self {
+        let (keys, depth) = (p.k_rows as usize, p.head_dim as usize);
+        let step = weights::block(p, rows);
+        Self {
+            step,
+            q: Matrix::new(depth, step),
+            weights: Matrix::new(keys, step),
+            mask: p.has(Attention::MASK).then(|| Matrix::new(keys, step)),
+            v: Matrix::new(keys, depth),
+        }
+    }
+}
+
+/// Some queries of one example.
 struct Block<'a, T> {
     p: &'a Attention,
     inputs: &'a Inputs<'a, T>,
@@ -71,190 +94,76 @@ struct Block<'a, T> {
 
 impl<T: Real> Block<'_, T> {
     /// `out` starts at the block's first row.
-    fn run(&self, out: &mut [T]) {
+    fn run(&self, scratch: &mut Scratch<T>, out: &mut [T]) {
         let p = self.p;
         let width = (p.heads * p.head_dim) as usize;
         let rows = match p.out_row_stride as usize {
             0 => 1,
             stride => (out.len() - width) / stride + 1,
         };
-        // Scores are padded to whole lanes, which the softmax fills with weight zero.
-        let line = (p.k_rows as usize).next_multiple_of(LANES);
-        let step = (SCRATCH / line / UNIT * UNIT).clamp(UNIT, rows.max(UNIT));
-        let mut scores = vec![T::NEG_INFINITY; step.min(rows) * line];
-        let group = p.heads / p.kv_heads;
-        for kv_head in 0..p.kv_heads {
-            let products = Products::new(self, kv_head, line);
-            for head in kv_head * group..(kv_head + 1) * group {
-                for start in (0..rows).step_by(step) {
-                    let count = step.min(rows - start);
-                    let place = (self.first + start, count, head);
-                    products.scores(self, place, &mut scores);
-                    softmax_rows(&mut scores[..count * line], line, p.k_rows as usize);
-                    let rows = &mut out[start * p.out_row_stride as usize..];
-                    products.values(self, place, &scores, rows);
-                }
+        for from in (0..rows).step_by(scratch.step) {
+            let count = scratch.step.min(rows - from);
+            let row = self.first + from;
+            if let Some(mask) = &mut scratch.mask {
+                weights::mask(p, self.inputs.mask, (self.example, row, count), mask);
+            }
+            let out = &mut out[from * p.out_row_stride as usize..];
+            for head in 0..p.heads as usize {
+                self.attend((row, count, head), scratch, out);
             }
         }
     }
-}
 
-/// The two products of one head of keys and values, with both packed.
-struct Products<T> {
-    score: MatMul,
-    keys: Vec<T>,
-    value: MatMul,
-    values: Vec<T>,
-}
-
-impl<T: Real> Products<T> {
-    fn new(block: &Block<'_, T>, kv_head: u32, line: usize) -> Self {
-        let p = block.p;
-        let start = |offset: u32, batch_stride: u32| {
-            offset as usize
-                + block.example * batch_stride as usize
-                + (kv_head * p.head_dim) as usize
-        };
-        let masked = p.has(Attention::MASK);
-        let score = MatMul {
-            a_row_stride: p.q_row_stride,
-            b_column_stride: p.k_row_stride,
-            c_row_stride: line as u32,
-            residual_row_stride: p.k_rows,
-            flags: if masked { MatMul::RESIDUAL } else { 0 },
-            scale: p.scale,
-            ..MatMul::linear(1, p.head_dim, p.k_rows)
-        };
-        let value = MatMul {
-            a_row_stride: line as u32,
-            b_row_stride: p.v_row_stride,
-            b_column_stride: 1,
-            c_row_stride: p.out_row_stride,
-            flags: 0,
-            ..MatMul::linear(1, p.k_rows, p.head_dim)
-        };
-        let keys = &block.inputs.k[start(p.k_offset, p.k_batch_stride)..];
-        let values = &block.inputs.v[start(p.v_offset, p.v_batch_stride)..];
-        Self {
-            keys: product::pack_panels(&score, 0, keys),
-            values: product::pack_panels(&value, 0, values),
-            score,
-            value,
-        }
-    }
-
-    /// Scores, mask added, of `count` rows from `row` on.
-    fn scores(
+    /// `count` queries of one head from `row` on; `out` starts at the first of them.
+    fn attend(
         &self,
-        block: &Block<'_, T>,
-        (row, count, head): (usize, usize, u32),
-        scores: &mut [T],
-    ) {
-        let p = block.p;
-        let q = p.q_offset as usize
-            + block.example * p.q_batch_stride as usize
-            + row * p.q_row_stride as usize
-            + (head * p.head_dim) as usize;
-        let mask = match p.has(Attention::MASK) {
-            true => {
-                &block.inputs.mask
-                    [block.example * p.mask_batch_stride as usize + row * p.k_rows as usize..]
-            }
-            false => &[],
-        };
-        let inputs = product::Inputs {
-            a: &block.inputs.q[q..],
-            b: &[],
-            bias: &[],
-            residual: mask,
-            gate: &[],
-        };
-        let kernel = MatMul {
-            m: count as u32,
-            ..self.score
-        };
-        product::multiply(&kernel, &inputs, Some(&self.keys), scores, false);
-    }
-
-    /// Weighted values of the same rows; `out` starts at the first of them.
-    fn values(
-        &self,
-        block: &Block<'_, T>,
-        (_, count, head): (usize, usize, u32),
-        weights: &[T],
+        (row, count, head): (usize, usize, usize),
+        scratch: &mut Scratch<T>,
         out: &mut [T],
     ) {
-        let inputs = product::Inputs {
-            a: weights,
-            b: &[],
-            bias: &[],
-            residual: &[],
-            gate: &[],
+        let p = self.p;
+        let (keys, depth) = (p.k_rows as usize, p.head_dim as usize);
+        let group = (p.heads / p.kv_heads) as usize;
+        let [q, k, v] = p.inputs();
+        let kv_first = head / group * depth;
+        if head % group == 0 {
+            let values = &self.inputs.v[start(&v, self.example, 0, kv_first)..];
+            let stride = p.v_row_stride as usize;
+            scratch.v.copy(values, (keys, depth), stride);
+        }
+        let queries = &self.inputs.q[start(&q, self.example, row, head * depth)..];
+        let stride = p.q_row_stride as usize;
+        scratch.q.transpose(queries, (count, depth), stride);
+        let keys_of_head = Term {
+            left: &self.inputs.k[start(&k, self.example, 0, kv_first)..],
+            stride: p.k_row_stride as usize,
+            right: &scratch.q,
         };
-        let kernel = MatMul {
-            m: count as u32,
-            c_offset: head * block.p.head_dim,
-            ..self.value
+        let stride = scratch.weights.stride;
+        let extents = Extents {
+            rows: keys,
+            depth,
+            columns: stride,
         };
-        product::multiply(&kernel, &inputs, Some(&self.values), out, false);
-    }
-}
-
-/// Softmax of every row, of which the first `count` numbers are scores; the rest becomes zero.
-fn softmax_rows<T: Real>(scores: &mut [T], line: usize, count: usize) {
-    simd(
-        #[inline(always)]
-        || {
-            for row in scores.chunks_exact_mut(line) {
-                row[count..].fill(T::NEG_INFINITY);
-                softmax(row);
-            }
-        },
-    );
-}
-
-/// Folds the lanes by halves: few dependent operations, in the same order on every machine.
-#[inline(always)]
-fn halve<T: Real>(mut lanes: [T; LANES], fold: impl Fn(T, T) -> T) -> T {
-    for half in [16, 8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = fold(lanes[i], lanes[i + half]);
-        }
-    }
-    lanes[0]
-}
-
-/// Softmax of one row of whole lanes, in place; zeros if every score is negative infinity.
-#[inline(always)]
-fn softmax<T: Real>(row: &mut [T]) {
-    let (lines, _) = row.as_chunks_mut::<LANES>();
-    let mut largest = [T::NEG_INFINITY; LANES];
-    for line in lines.iter() {
-        for (largest, value) in largest.iter_mut().zip(line) {
-            *largest = value.maximum(*largest);
-        }
-    }
-    let largest = halve(largest, T::maximum);
-    // Minus infinity minus itself is no number: without a score, take differences from zero.
-    let base = if largest == T::NEG_INFINITY {
-        T::ZERO
-    } else {
-        largest
-    };
-    let mut sums = [T::ZERO; LANES];
-    for line in lines.iter_mut() {
-        for (sum, value) in sums.iter_mut().zip(line) {
-            *value = (*value - base).exp();
-            *sum += *value;
-        }
-    }
-    let total = halve(sums, |a, b| a + b);
-    let factor = if total == T::ZERO {
-        T::ZERO
-    } else {
-        T::ONE / total
-    };
-    for line in lines.iter_mut() {
-        line.iter_mut().for_each(|value| *value *= factor);
+        let data = scratch.weights.rows_mut();
+        let target = Target { data, stride };
+        multiply::<T, false>([Some(keys_of_head), None], extents, target);
+        let scale = T::from_f32(p.scale);
+        weights::softmax(&mut scratch.weights, keys, scale, scratch.mask.as_ref());
+        let values_of_head = Term {
+            left: scratch.weights.rows(),
+            stride,
+            right: &scratch.v,
+        };
+        let extents = Extents {
+            rows: count,
+            depth: keys,
+            columns: depth,
+        };
+        let target = Target {
+            data: &mut out[head * depth..],
+            stride: p.out_row_stride as usize,
+        };
+        multiply::<T, true>([Some(values_of_head), None], extents, target);
     }
 }

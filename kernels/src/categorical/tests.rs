@@ -1,6 +1,6 @@
 use super::*;
 use crate::philox::{Philox, RandomKind};
-use crate::{AnyKernel, View};
+use crate::{AnyKernel, Scalar, View};
 
 struct Outcome<T> {
     token: Vec<u32>,
@@ -8,7 +8,7 @@ struct Outcome<T> {
     probabilities: Vec<T>,
 }
 
-fn run<T: Real>(kernel: Categorical, logits: &[T], uniforms: &[T]) -> Outcome<T> {
+fn run<T: Scalar>(kernel: Categorical, logits: &[T], uniforms: &[T]) -> Outcome<T> {
     let rows = kernel.rows as usize;
     let mut token = vec![7; rows];
     let mut confidence = vec![T::ZERO; rows];
@@ -37,7 +37,7 @@ fn run<T: Real>(kernel: Categorical, logits: &[T], uniforms: &[T]) -> Outcome<T>
     }
 }
 
-fn fill<T: Real>(kernel: Philox) -> Vec<T> {
+fn fill<T: Scalar>(kernel: Philox) -> Vec<T> {
     let mut out = vec![T::ZERO; kernel.extents()[0]];
     let views = vec![View::FloatMut(&mut out)];
     let mut operands = Operands::new(Philox::NAME, Philox::OPERANDS, views, true);

@@ -150,7 +150,7 @@ impl OdeField {
 }
 
 /// A field of `D` numbers with `P` parameters.
-pub(super) trait Field<const D: usize, const P: usize> {
+pub(crate) trait Field<const D: usize, const P: usize> {
     /// f(x; q, t), where `clock` is the time in turns of the ensemble's clock, reduced by whole turns.
     fn derivative<S: Simd, T: Real, const K: usize>(
         x: &[Packet<S, T, K>; D],
@@ -159,7 +159,7 @@ pub(super) trait Field<const D: usize, const P: usize> {
     ) -> [Packet<S, T, K>; D];
 }
 
-pub(super) struct Lorenz63;
+pub(crate) struct Lorenz63;
 
 impl Field<3, 3> for Lorenz63 {
     #[inline(always)]
@@ -176,7 +176,7 @@ impl Field<3, 3> for Lorenz63 {
     }
 }
 
-pub(super) struct Rossler;
+pub(crate) struct Rossler;
 
 impl Field<3, 3> for Rossler {
     #[inline(always)]
@@ -189,7 +189,7 @@ impl Field<3, 3> for Rossler {
     }
 }
 
-pub(super) struct VanDerPol;
+pub(crate) struct VanDerPol;
 
 impl Field<2, 1> for VanDerPol {
     #[inline(always)]
@@ -203,7 +203,7 @@ impl Field<2, 1> for VanDerPol {
     }
 }
 
-pub(super) struct HenonHeiles;
+pub(crate) struct HenonHeiles;
 
 impl Field<4, 0> for HenonHeiles {
     #[inline(always)]
@@ -222,7 +222,7 @@ impl Field<4, 0> for HenonHeiles {
     }
 }
 
-pub(super) struct Oscillator;
+pub(crate) struct Oscillator;
 
 impl Field<2, 2> for Oscillator {
     #[inline(always)]
@@ -235,7 +235,7 @@ impl Field<2, 2> for Oscillator {
     }
 }
 
-pub(super) struct Lorenz96;
+pub(crate) struct Lorenz96;
 
 impl Field<8, 1> for Lorenz96 {
     #[inline(always)]
@@ -253,7 +253,7 @@ impl Field<8, 1> for Lorenz96 {
     }
 }
 
-pub(super) struct DoubleGyre;
+pub(crate) struct DoubleGyre;
 
 impl Field<2, 2> for DoubleGyre {
     #[inline(always)]
@@ -299,7 +299,7 @@ const fn series(first: f64, mut degree: u32) -> [f64; 11] {
 /// Taylor's series ends below the precision with seven terms (single) or eleven (double); n odd turns
 /// both signs. 35 operations in single precision.
 #[inline(always)]
-pub(super) fn sine_cosine<S: Simd, T: Real, const K: usize>(
+pub(crate) fn sine_cosine<S: Simd, T: Real, const K: usize>(
     a: Packet<S, T, K>,
 ) -> (Packet<S, T, K>, Packet<S, T, K>) {
     let n = a.round();

@@ -2,7 +2,7 @@ mod control;
 
 use super::{OdeEnsemble, OdeField, OdeMethod};
 use crate::test_support::{assert_refuses, numbers, run, widen};
-use crate::{Kernel, Real, View};
+use crate::{Kernel, Scalar, View};
 
 /// Written from the formulas of the literature, without a thought for speed.
 fn derivative(field: OdeField, x: &[f64], q: &[f64], clock: f64) -> Vec<f64> {
@@ -133,7 +133,7 @@ fn start(field: OdeField, count: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// State and history afterwards.
-fn integrate<T: Real>(kernel: OdeEnsemble, state: &[f64], q: &[f64]) -> (Vec<T>, Vec<T>) {
+fn integrate<T: Scalar>(kernel: OdeEnsemble, state: &[f64], q: &[f64]) -> (Vec<T>, Vec<T>) {
     let convert = |x: &[f64]| x.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
     let (mut state, q) = (convert(state), convert(q));
     let mut history = vec![T::NAN; kernel.extents()[2]];

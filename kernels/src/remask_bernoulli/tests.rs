@@ -1,6 +1,6 @@
 use super::*;
 use crate::test_support::{assert_refuses, numbers, run, widen};
-use crate::{AnyKernel, View};
+use crate::{AnyKernel, Scalar, View};
 
 const MASK: u32 = 12;
 
@@ -51,7 +51,7 @@ impl Case {
         }
     }
 
-    fn run<T: Real>(&self) -> Outcome<T> {
+    fn run<T: Scalar>(&self) -> Outcome<T> {
         let convert = |x: &[f32]| x.iter().map(|&x| T::from_f32(x)).collect::<Vec<T>>();
         let [decode, uniforms, schedule] =
             [&self.decode_probability, &self.uniforms, &self.schedule].map(|x| convert(x));

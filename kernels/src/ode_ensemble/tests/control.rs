@@ -5,11 +5,11 @@ use super::super::{OdeEnsemble, OdeField, OdeMethod, OdeState};
 use super::{integrate, start};
 use crate::packet::Packet;
 use crate::test_support::run;
-use crate::{Kernel, Real, View};
+use crate::{Kernel, Scalar, View};
 use pulp::{Simd, WithSimd};
 
 /// State, control and status afterwards.
-fn control<T: Real>(kernel: OdeEnsemble, held: &mut (Vec<T>, Vec<T>, Vec<u32>), q: &[f64]) {
+fn control<T: Scalar>(kernel: OdeEnsemble, held: &mut (Vec<T>, Vec<T>, Vec<u32>), q: &[f64]) {
     let q: Vec<T> = q.iter().map(|v| T::from_f64(*v)).collect();
     let views = vec![
         View::FloatMut(&mut held.0),
@@ -25,7 +25,7 @@ fn control<T: Real>(kernel: OdeEnsemble, held: &mut (Vec<T>, Vec<T>, Vec<u32>), 
     run(kernel, views).unwrap();
 }
 
-fn begun<T: Real>(state: &[f64], count: usize) -> (Vec<T>, Vec<T>, Vec<u32>) {
+fn begun<T: Scalar>(state: &[f64], count: usize) -> (Vec<T>, Vec<T>, Vec<u32>) {
     let state = state.iter().map(|v| T::from_f64(*v)).collect();
     (state, vec![T::ZERO; 3 * count], vec![0; 3 * count])
 }
@@ -141,7 +141,7 @@ fn trajectories_that_do_not_arrive_say_so() {
 
 struct Roots<'a, T>(&'a mut [T]);
 
-impl<T: Real> WithSimd for Roots<'_, T> {
+impl<T: Scalar> WithSimd for Roots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
