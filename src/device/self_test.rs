@@ -2,7 +2,7 @@
 
 use super::{Device, DeviceError, GpuDevice};
 use attractor_kernels::matmul::MatMul;
-use attractor_kernels::{AnyKernel, Operands, View};
+use attractor_kernels::{AnyKernel, Operands, Scalar, View};
 use serde::Serialize;
 
 /// Outcome of the self-test.
@@ -72,7 +72,7 @@ fn largest(numbers: impl Iterator<Item = f64>) -> f64 {
     })
 }
 
-fn twin<T: attractor_kernels::Real>(
+fn twin<T: Scalar>(
     kernel: &AnyKernel,
     inputs: &[Vec<f32>; 3],
     device: &Device,

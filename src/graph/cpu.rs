@@ -3,7 +3,7 @@
 use super::program::Program;
 use super::{Constant, Graph, GraphError, Moment, Tensor};
 use crate::device::{Device, DeviceError};
-use attractor_kernels::{Access, Element, Operands, Real, View};
+use attractor_kernels::{Access, Element, Operands, Scalar, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct CpuConstants<T> {
     packed: BTreeMap<(usize, usize), Vec<T>>,
 }
 
-impl<T: Real> CpuConstants<T> {
+impl<T: Scalar> CpuConstants<T> {
     pub fn pack(graph: &Graph) -> Self {
         let floats: Vec<Option<Arc<Vec<T>>>> = graph
             .tensors()
@@ -23,6 +23,9 @@ impl<T: Real> CpuConstants<T> {
             .map(|tensor| match &tensor.constant {
                 Some(Constant::Float(values)) => {
                     Some(Arc::new(values.iter().map(|&v| T::from_f32(v)).collect()))
+                }
+                Some(Constant::Double(values)) => {
+                    Some(Arc::new(values.iter().map(|&v| T::from_f64(v)).collect()))
                 }
                 _ => None,
             })
@@ -68,7 +71,7 @@ struct Range {
     writable: bool,
 }
 
-impl<T: Real> CpuArena<T> {
+impl<T: Scalar> CpuArena<T> {
     pub fn new(program: &Program, device: &Device) -> Result<Self, DeviceError> {
         let memory = &program.memory;
         let name = &device.info().name;

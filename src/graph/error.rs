@@ -43,6 +43,16 @@ pub enum GraphError {
         /// Nodes of the graph.
         nodes: usize,
     },
+    /// A graph has no tangents as they were asked for.
+    #[error("tangents of {what}: expected {expected}, found {found}")]
+    Tangent {
+        /// The node and operand, tensor or number concerned.
+        what: String,
+        /// What can be carried.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),

@@ -44,8 +44,13 @@ impl GpuConstants {
             let (Some(constant), Some((buffer, offset))) = (&tensor.constant, place) else {
                 continue;
             };
+            let rounded: Vec<f32>;
             let bytes: &[u8] = match constant {
                 Constant::Float(values) => bytemuck::cast_slice(values),
+                Constant::Double(values) => {
+                    rounded = values.iter().map(|&value| value as f32).collect();
+                    bytemuck::cast_slice(&rounded)
+                }
                 Constant::Word(values) => bytemuck::cast_slice(values),
             };
             gpu.write(&tensor.name, &buffers[*buffer], *offset, bytes)?;

@@ -6,6 +6,7 @@ use attractor_kernels::activation::Activate;
 use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
+use attractor_kernels::rms_norm::RmsNorm;
 
 /// A dimension as kernels take it; an absurd one saturates and is refused by the graph's checks.
 pub fn size(value: usize) -> u32 {
@@ -97,6 +98,30 @@ impl Graph {
         self.push(phase, label, kernel, &operands);
     }
 
+    /// `out = x W^T` row by row, `W` `[out.width, x.width]`.
+    pub fn product(
+        &mut self,
+        phase: Phase,
+        label: &str,
+        x: RowSpan,
+        weight: TensorId,
+        out: RowSpan,
+    ) {
+        let kernel = MatMul {
+            flags: 0,
+            ..linear_kernel(x, out)
+        };
+        let operands = [
+            Some(x.tensor),
+            Some(weight),
+            None,
+            None,
+            None,
+            Some(out.tensor),
+        ];
+        self.push(phase, label, kernel, &operands);
+    }
+
     /// `out = gate * (x W^T + bias)` with one number as the gate.
     pub fn gated_linear(
         &mut self,
@@ -149,6 +174,20 @@ impl Graph {
             None,
             Some(out.tensor),
         ];
+        self.push(phase, label, kernel, &operands);
+    }
+
+    /// RMS norm of every row, without learned weights.
+    pub fn rms_norm(&mut self, phase: Phase, label: &str, x: RowSpan, epsilon: f32, out: RowSpan) {
+        let (batch, rows, width) = (size(x.batch), size(x.rows), size(x.width));
+        let kernel = RmsNorm {
+            x_offset: x.offset(),
+            x_batch_stride: x.batch_stride(),
+            y_offset: out.offset(),
+            y_batch_stride: out.batch_stride(),
+            ..RmsNorm::contiguous(batch, rows, width, epsilon, 0)
+        };
+        let operands = [Some(x.tensor), None, None, None, None, Some(out.tensor)];
         self.push(phase, label, kernel, &operands);
     }
 

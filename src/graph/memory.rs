@@ -1,6 +1,7 @@
 //! Memory by liveness: tensors whose lifetimes do not meet share room in one arena.
 
-use super::{Graph, Phase, TensorKind};
+use super::region::{overwrites, written};
+use super::{Graph, Node, Phase, TensorId, TensorKind};
 use attractor_kernels::Element;
 use serde::Serialize;
 
@@ -92,10 +93,9 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
     let mut touches: Vec<Vec<(usize, bool)>> = vec![Vec::new(); graph.tensors().len()];
     for (position, &node) in order.iter().enumerate() {
         let node = &graph.nodes()[node];
-        for (operand, id) in node.kernel.id().operands().iter().zip(&node.operands) {
+        for (operand, id) in node.operands.iter().enumerate() {
             if let Some(id) = id {
-                let overwrites = operand.access == attractor_kernels::Access::Write;
-                touches[id.0].push((position, overwrites));
+                touches[id.0].push((position, overwrites(&node.kernel, operand)));
             }
         }
     }
@@ -120,12 +120,13 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
             }
             let in_loop = |position: usize| (loop_start..loop_end).contains(&position);
             let looped: Vec<_> = touches.iter().filter(|(p, _)| in_loop(*p)).collect();
-            if let Some((_, overwrites)) = looped.first() {
+            if let Some((start, overwrites)) = looped.first() {
                 // A value that enters the loop from outside, or is carried from one step to the next,
                 // or leaves the loop, must survive every step in full.
                 // What the host reads may be a history, of which every step writes its own part.
                 let carried = first < loop_start || host_writes || host_reads || !overwrites;
-                if carried || partial(graph, index) {
+                let defined = fills(graph, &graph.nodes()[order[*start]], TensorId(index));
+                if carried || (!defined && partial(graph, index)) {
                     first = first.min(loop_start);
                     last = last.max(loop_end.saturating_sub(1));
                 } else if last >= loop_end {
@@ -138,6 +139,17 @@ fn lifetimes(graph: &Graph) -> Vec<Option<Lifetime>> {
             Some(Lifetime { first, last })
         })
         .collect()
+}
+
+/// Whether a node surely writes every element of a tensor.
+fn fills(graph: &Graph, node: &Node, tensor: TensorId) -> bool {
+    let written = |operand| {
+        let region = written(&node.kernel, operand)?;
+        let whole = region.len() == graph.tensor(tensor).len() && region.step_stride == 0;
+        (whole && overwrites(&node.kernel, operand)).then_some(())
+    };
+    let mut operands = node.operands.iter().enumerate();
+    operands.any(|(operand, id)| *id == Some(tensor) && written(operand).is_some())
 }
 
 /// Whether a first write does not define all of the tensor: several nodes write parts of it, or one

@@ -12,6 +12,8 @@ pub mod layers;
 mod memory;
 mod plan;
 mod program;
+mod region;
+pub mod tangent;
 
 pub use error::GraphError;
 pub use execution::{Execution, Moment};
@@ -91,8 +93,34 @@ impl Tensor {
 pub enum Constant {
     /// Real numbers.
     Float(Arc<Vec<f32>>),
+    /// Real numbers that a device of double precision keeps as they are; others round them.
+    Double(Arc<Vec<f64>>),
     /// Words.
     Word(Arc<Vec<u32>>),
+}
+
+impl Constant {
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(values) => values.len(),
+            Self::Double(values) => values.len(),
+            Self::Word(values) => values.len(),
+        }
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Kind of its elements.
+    pub fn element(&self) -> Element {
+        match self {
+            Self::Float(_) | Self::Double(_) => Element::Float,
+            Self::Word(_) => Element::Word,
+        }
+    }
 }
 
 /// When in an orbit a node runs.
@@ -202,6 +230,17 @@ impl Graph {
         self.add(name, shape, Element::Float, TensorKind::Constant, constant)
     }
 
+    /// Adds real-valued constants in double precision, as [`Graph::constant`].
+    pub fn constant_f64(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        values: Vec<f64>,
+    ) -> TensorId {
+        let constant = Some(Constant::Double(Arc::new(values)));
+        self.add(name, shape, Element::Float, TensorKind::Constant, constant)
+    }
+
     /// Adds constant words.
     pub fn constant_words(
         &mut self,
@@ -211,6 +250,29 @@ impl Graph {
     ) -> TensorId {
         let constant = Some(Constant::Word(values));
         self.add(name, shape, Element::Word, TensorKind::Constant, constant)
+    }
+
+    /// Makes an input a constant, for a graph that must run without anything written to it.
+    ///
+    /// # Errors
+    /// [`GraphError::Access`] for anything but an input, on a wrong element kind or count.
+    pub fn fix(&mut self, id: TensorId, values: Constant) -> Result<(), GraphError> {
+        let tensor = &mut self.tensors[id.0];
+        let (expected, found) = (
+            (TensorKind::Input, tensor.element, tensor.len()),
+            (tensor.kind, values.element(), values.len()),
+        );
+        if expected != found {
+            let text = |(kind, element, count)| format!("{kind:?}, {count} elements {element:?}");
+            return Err(GraphError::Access {
+                tensor: tensor.name.clone(),
+                expected: text(expected),
+                found: text(found),
+            });
+        }
+        tensor.kind = TensorKind::Constant;
+        tensor.constant = Some(values);
+        Ok(())
     }
 
     /// Keeps a tensor readable after the run.
@@ -243,10 +305,8 @@ impl Graph {
     /// [`GraphError`] naming the first node and tensor that do not fit.
     pub fn check(&self) -> Result<(), GraphError> {
         for tensor in &self.tensors {
-            let found = match &tensor.constant {
-                Some(Constant::Float(values)) => values.len(),
-                Some(Constant::Word(values)) => values.len(),
-                None => continue,
+            let Some(found) = tensor.constant.as_ref().map(Constant::len) else {
+                continue;
             };
             if found != tensor.len() {
                 return Err(GraphError::Access {
