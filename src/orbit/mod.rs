@@ -1,9 +1,14 @@
 //! A map iterated: the step loop recorded on the device, with no read-back inside.
 
+pub mod lyapunov;
+mod map;
 mod pool;
+mod qr;
 mod streams;
 
+pub use map::IteratedMap;
 pub use pool::OrbitPool;
+pub use qr::{QrResult, batched_qr};
 pub use streams::Stream;
 
 use crate::device::{Device, DeviceKind};

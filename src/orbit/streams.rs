@@ -12,6 +12,8 @@ pub enum Stream {
     Remask = 2,
     /// A random walk, for comparison.
     Walk = 3,
+    /// First tangent vectors.
+    Tangent = 4,
 }
 
 impl Stream {
