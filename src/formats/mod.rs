@@ -20,6 +20,7 @@ pub mod pickle;
 pub mod predictions;
 pub mod safetensors;
 pub mod torch;
+pub mod yaml;
 
 pub use array::{Array, ArrayData, DType};
 pub use error::{ArrayError, FormatError};
@@ -84,6 +85,19 @@ pub fn load_arrays(path: impl AsRef<Path>) -> Result<ArrayMap, FormatError> {
     let path = path.as_ref();
     let limits = Limits::default();
     parse_arrays(path, &read_file(path, &limits)?, &limits)
+}
+
+/// Loads one `.npy` array, named after its file.
+///
+/// # Errors
+/// [`FormatError`]: not readable, over a limit, or no such file.
+pub fn load_npy(path: impl AsRef<Path>) -> Result<Array, FormatError> {
+    let path = path.as_ref();
+    let limits = Limits::default();
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut strings_left = npy::MAX_STRINGS;
+    let bytes = read_file(path, &limits)?;
+    npy::parse(path, &name, &bytes, &limits, &mut strings_left)
 }
 
 /// [`load_arrays`] over bytes already in memory; `file` names them in errors.

@@ -2,3 +2,4 @@
 
 pub mod driving;
 pub mod minihack;
+pub mod puzzles;
