@@ -9,6 +9,7 @@ mod forward;
 mod observations;
 mod planner;
 mod profile;
+pub mod recursive;
 pub mod schedule;
 mod settings;
 mod step;

@@ -69,6 +69,33 @@ pub enum EnsembleError {
         /// Trajectories that did not arrive.
         unfinished: usize,
     },
+    /// A trajectory ran off to infinity.
+    #[error(
+        "trajectory {trajectory}: a number was infinite or NaN after step {step} ({count} trajectories in all have \
+         no exponents)"
+    )]
+    Diverged {
+        /// The first of them.
+        trajectory: usize,
+        /// Step, counted from 1, transient included.
+        step: u32,
+        /// Invalid trajectories.
+        count: usize,
+    },
+    /// A chaotic orbit fell into a cycle of the machine's numbers.
+    #[error(
+        "trajectory {trajectory}: a chaotic orbit fell into a cycle of the machine's numbers by step {step}; \
+         its exponents would mean nothing, double precision (--device cpu-f64) carries it further \
+         ({count} trajectories in all have no exponents)"
+    )]
+    Collapsed {
+        /// The first of them.
+        trajectory: usize,
+        /// Step by which it had.
+        step: u32,
+        /// Invalid trajectories.
+        count: usize,
+    },
     /// The graph or the device failed.
     #[error(transparent)]
     Graph(#[from] GraphError),

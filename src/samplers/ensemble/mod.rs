@@ -1,8 +1,10 @@
 //! Ensembles: many trajectories of one small ordinary differential equation, integrated on a device.
 
 mod error;
+mod spectrum;
 
 pub use error::EnsembleError;
+pub use spectrum::{Invalid, SpectrumRequest, SpectrumResult, spectrum};
 
 use crate::device::Device;
 use crate::graph::{Execution, Graph, Phase, Plan, TensorId, TensorKind};

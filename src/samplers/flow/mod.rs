@@ -7,12 +7,12 @@ mod field;
 mod forward;
 mod noise;
 mod profile;
-pub mod ranking;
 mod refine;
 mod request;
 mod run;
 mod sampler;
 mod solver;
+mod variational;
 
 pub use adaptive::{AdaptiveSettings, AdaptiveTensors, solve_adaptively};
 pub use advise::{
@@ -27,3 +27,4 @@ pub use noise::fill_noise;
 pub use request::{FlowDraws, FlowReport, FlowRequest, Noise, Solver};
 pub use sampler::FlowSampler;
 pub use solver::{Method, SolverTensors, solve};
+pub use variational::{decoder_map, mlp_map};

@@ -6,7 +6,6 @@
 
 use super::adaptive::AdaptiveSettings;
 use super::error::FlowError;
-use super::noise::fill_noise;
 use super::request::{FlowDraws, FlowReport, FlowRequest, Noise, Solver};
 use super::sampler::FlowSampler;
 use std::time::Instant;
@@ -108,19 +107,7 @@ impl FlowSampler {
         for (row, start) in open.iter().zip(noise.chunks_exact_mut(chunk)) {
             let (frame, draw) = (row.index / request.draws, row.index % request.draws);
             conditions.extend_from_slice(&request.conditions[frame * width..(frame + 1) * width]);
-            match request.noise {
-                Noise::Seeded {
-                    seed,
-                    stream,
-                    temperature,
-                } => {
-                    let frame = request.first_frame + frame as u32;
-                    fill_noise(start, (seed, stream), (frame, draw as u32), temperature);
-                }
-                Noise::Recorded(values) => {
-                    start.copy_from_slice(&values[row.index * chunk..(row.index + 1) * chunk]);
-                }
-            }
+            request.fill_start((frame, draw), start);
         }
         let finer = FlowRequest {
             conditions: &conditions,

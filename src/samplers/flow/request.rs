@@ -2,6 +2,7 @@
 
 use super::adaptive::AdaptiveSettings;
 use super::error::{FlowError, refuse};
+use super::noise::fill_noise;
 use super::solver::Method;
 use crate::models::flow::DecoderConfig;
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,24 @@ impl FlowRequest<'_> {
     /// Rows in all.
     pub fn rows(&self) -> usize {
         self.frames.saturating_mul(self.draws)
+    }
+
+    /// Where a draw of a frame of the request starts, one chunk.
+    pub(super) fn fill_start(&self, (frame, draw): (usize, usize), start: &mut [f32]) {
+        match self.noise {
+            Noise::Seeded {
+                seed,
+                stream,
+                temperature,
+            } => {
+                let frame = self.first_frame + frame as u32;
+                fill_noise(start, (seed, stream), (frame, draw as u32), temperature);
+            }
+            Noise::Recorded(values) => {
+                let at = (frame * self.draws + draw) * start.len();
+                start.copy_from_slice(&values[at..at + start.len()]);
+            }
+        }
     }
 
     /// Checks the request against a model.

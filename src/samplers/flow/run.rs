@@ -2,8 +2,7 @@
 
 use super::adaptive::{AdaptiveSettings, AdaptiveTensors, LOOK_EVERY};
 use super::error::FlowError;
-use super::noise::fill_noise;
-use super::request::{FlowRequest, Noise, Solver};
+use super::request::{FlowRequest, Solver};
 use crate::graph::{Execution, GraphError, Moment, TensorId};
 use crate::models::flow::{DecoderConfig, FlowBatch, time_features};
 use crate::orbit::{Orbit, OrbitReport};
@@ -183,20 +182,7 @@ impl Run<'_> {
         let chunk = self.config.chunk();
         let mut values = vec![0.0; self.batch.rows() * chunk];
         for ((frame, draw), row) in self.places().zip(values.chunks_exact_mut(chunk)) {
-            match self.request.noise {
-                Noise::Seeded {
-                    seed,
-                    stream,
-                    temperature,
-                } => {
-                    let frame = self.request.first_frame + frame as u32;
-                    fill_noise(row, (seed, stream), (frame, draw as u32), temperature);
-                }
-                Noise::Recorded(values) => {
-                    let at = (frame * self.request.draws + draw) * chunk;
-                    row.copy_from_slice(&values[at..at + chunk]);
-                }
-            }
+            self.request.fill_start((frame, draw), row);
         }
         values
     }

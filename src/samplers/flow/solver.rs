@@ -2,10 +2,12 @@
 
 use crate::graph::layers::size;
 use crate::graph::{Graph, Phase, TensorId, TensorKind};
-use crate::models::field::{Evaluation, Time, Times, VelocityField};
+use crate::models::field::{
+    StepSize, Time, Times, VelocityField, evaluated_stages, runge_kutta_step,
+};
 use attractor_kernels::copy::CopyFloats;
 use attractor_kernels::runge_kutta::{
-    DORMAND_PRINCE, EULER, HEUN, MIDPOINT, RK4, Rational, RungeKutta, Tableau, real_ratio,
+    DORMAND_PRINCE, EULER, HEUN, MIDPOINT, RK4, Rational, Tableau, real_ratio,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,25 +61,9 @@ impl Method {
         }
     }
 
-    /// Stages that are evaluated; one that no later stage and not the result needs is not.
-    fn stages(self) -> usize {
-        let tableau = self.tableau();
-        let needed = |stage: usize| {
-            let rows = tableau.stages.iter().skip(stage + 1);
-            let result = std::iter::once(&tableau.weights);
-            let mut lines = result.chain(rows);
-            lines.any(|line| {
-                line.get(stage)
-                    .is_some_and(|&(numerator, _)| numerator != 0)
-            })
-        };
-        let last = (0..tableau.nodes.len()).rev().find(|&stage| needed(stage));
-        last.map_or(0, |stage| stage + 1)
-    }
-
     /// Velocity evaluations a step.
     pub fn evaluations(self) -> usize {
-        self.stages()
+        evaluated_stages(self.tableau())
     }
 
     /// The distinct times of `steps` steps, in order of the schedule, in f64.
@@ -100,7 +86,7 @@ impl Method {
 
     /// Nodes inside `[0, 1)`, ascending, and whether there is one at 1, which is the next step's first.
     fn nodes(self) -> (Vec<Rational>, bool) {
-        let used = &self.tableau().nodes[..self.stages()];
+        let used = &self.tableau().nodes[..self.evaluations()];
         let mut inside: Vec<Rational> = Vec::new();
         for &node in used {
             if real_ratio(node) < 1.0 && !inside.contains(&node) {
@@ -159,7 +145,6 @@ pub fn solve(
     record: bool,
 ) -> SolverTensors {
     let (rows, width) = (field.rows(), field.width());
-    let (stages, tableau) = (method.stages(), method.tableau());
     field.prepare(graph, Times::Scheduled(method.times(steps).len()));
     let state = graph.float("state", &[rows, width], TensorKind::State);
     let history = record.then(|| {
@@ -168,33 +153,10 @@ pub fn solve(
         remember(graph, Phase::Once, (state, history), rows * width);
         history
     });
-    let shape = [stages, rows, width];
-    let velocities = graph.float("velocities", &shape, TensorKind::Intermediate);
-    let sum = |coefficients: &[Rational]| {
-        let kept = &coefficients[..coefficients.len().min(stages)];
-        RungeKutta::combination(size(rows), size(width), kept, size(steps))
-    };
-    for (stage, coefficients) in tableau.stages.iter().take(stages).enumerate() {
-        let mut x = state;
-        if !coefficients.is_empty() {
-            let label = format!("stage{stage}");
-            x = graph.float(&label, &[rows, width], TensorKind::Intermediate);
-            let operands = [Some(state), Some(velocities), None, Some(x)];
-            graph.push(Phase::Step, label, sum(coefficients), &operands);
-        }
-        let evaluation = Evaluation {
-            phase: Phase::Step,
-            label: &format!("v{stage}."),
-            x,
-            time: method.time(stage),
-            out: velocities,
-            out_offset: stage * rows * width,
-        };
-        field.velocity(graph, &evaluation);
-    }
-    let operands = [None, Some(velocities), None, Some(state)];
-    let result = sum(tableau.weights).in_place();
-    graph.push(Phase::Step, "step", result, &operands);
+    let (tableau, step) = (method.tableau(), StepSize::part_of_unit(size(steps)));
+    runge_kutta_step(graph, field, state, tableau, step, |stage| {
+        method.time(stage)
+    });
     if let Some(history) = history {
         remember(graph, Phase::Step, (state, history), rows * width);
     }
