@@ -5,7 +5,28 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::checks::CaseError;
+use super::error::VerifyError;
 use crate::formats::{ArrayMap, FormatError, load_arrays};
+
+/// An index is text; a larger file is a mistake.
+const INDEX_BYTES: u64 = 64 << 20;
+
+/// The JSON of an index.
+pub(super) fn read_index(path: &Path) -> Result<Value, VerifyError> {
+    let failed = |message: String| VerifyError::Read {
+        path: path.display().to_string(),
+        message,
+    };
+    let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if length.len() > INDEX_BYTES {
+        let (limit, found) = (INDEX_BYTES, length.len());
+        return Err(failed(format!(
+            "expected at most {limit} bytes, found {found}"
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| failed(format!("not JSON: {error}")))
+}
 
 /// A folder with an index.
 #[derive(Debug)]
@@ -20,6 +41,11 @@ impl Folder {
             path: path.to_owned(),
             index,
         }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The whole index.
@@ -115,6 +141,10 @@ impl<'a> Node<'a> {
             .filter(|size| *size <= u64::from(u32::MAX));
         size.and_then(|size| usize::try_from(size).ok())
             .ok_or_else(|| self.wrong("a size or a count"))
+    }
+
+    pub fn numbers(&self) -> Result<Vec<f64>, CaseError> {
+        self.elements()?.iter().map(Self::as_number).collect()
     }
 
     pub fn integers(&self) -> Result<Vec<i64>, CaseError> {

@@ -7,8 +7,10 @@
 
 mod checks;
 mod environment;
+mod error;
 mod flow;
 mod folder;
+mod ftle;
 mod imitation;
 mod losses;
 mod models;
@@ -19,8 +21,8 @@ mod schedules;
 mod traces;
 mod walk;
 
+pub use error::VerifyError;
 pub use report::{Case, Report, Verdict};
-pub use walk::VerifyError;
 
 use std::path::Path;
 

@@ -5,36 +5,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::checks::Cases;
-use super::folder::Folder;
+use super::error::VerifyError;
+use super::folder::{Folder, read_index};
 use super::report::Report;
-use super::{flow, remdm};
+use super::{flow, ftle, remdm};
 use crate::device::Device;
-
-/// Why a folder cannot be verified at all.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// A folder or its index cannot be read.
-    #[error("{path}: {message}")]
-    Read {
-        /// Folder or file.
-        path: String,
-        /// What the system or the parser says.
-        message: String,
-    },
-    /// No goldens at or below it.
-    #[error(
-        "{path}: expected a golden folder (an index.json of a known family, or its files), found none there or below"
-    )]
-    NotGolden {
-        /// The folder.
-        path: String,
-    },
-}
 
 /// Folders below the one given that are looked into.
 const DEPTH: usize = 4;
-/// An index is text; a larger file is a mistake.
-const INDEX_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
@@ -93,7 +71,10 @@ fn walk(
     }
     let mut found = false;
     if let Some(family) = family_of_files(&files) {
-        list_files(&files, family, cases);
+        match family {
+            Family::Ftle => ftle::run(folder, &files, device, cases),
+            family => list_files(&files, family, cases),
+        }
         found = true;
     }
     if depth > 0 {
@@ -124,22 +105,6 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), VerifyError> {
         .into_iter()
         .filter(|path| path.is_file() || is_folder(path))
         .partition(|path| path.is_file()))
-}
-
-fn read_index(path: &Path) -> Result<Value, VerifyError> {
-    let failed = |message: String| VerifyError::Read {
-        path: path.display().to_string(),
-        message,
-    };
-    let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-    if length.len() > INDEX_BYTES {
-        let (limit, found) = (INDEX_BYTES, length.len());
-        return Err(failed(format!(
-            "expected at most {limit} bytes, found {found}"
-        )));
-    }
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|error| failed(format!("not JSON: {error}")))
 }
 
 /// The family with the most of its keys in the index. Cases of flow matching are also told by their

@@ -2,8 +2,8 @@
 
 use super::super::checks::{CaseError, Checks};
 use super::case::{Case, engine, number};
+use crate::analysis::flow::{Draws, ModeRule, Readout, read_out};
 use crate::models::flow::ranker::Ranker;
-use crate::samplers::flow::ranking::softmax_mean;
 use crate::training::ranker_loss::{TAU, ranker_loss};
 
 /// Relative to the largest expected number; scores are f32 on every device.
@@ -82,11 +82,12 @@ fn check_readouts(
         if frames == 0 || !raw.len().is_multiple_of(scores.len()) || raw.is_empty() {
             return Err(engine("in.raw_draws: expected one chunk for every score"));
         }
-        let mut found = Vec::new();
-        for (scores, raw) in scores.chunks(draws).zip(raw.chunks(raw.len() / frames)) {
-            let chunk = softmax_mean(scores, raw, temperature).map_err(engine)?;
-            found.extend(chunk.into_iter().map(f64::from));
-        }
+        // A readout of this kind sums channel by channel, so slots and channels may count as one.
+        let raw_draws = Draws::new(&raw, frames, draws, 1, raw.len() / scores.len());
+        let raw_draws = raw_draws.map_err(engine)?;
+        let readout = Readout::Ranker { temperature };
+        let rule = ModeRule::on_channel(0);
+        let found = read_out(readout, &raw_draws, Some(scores), &rule).map_err(engine)?;
         case.compare(name, &found, TOLERANCE, checks)?;
     }
     Ok(())
