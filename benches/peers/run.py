@@ -1,16 +1,18 @@
-"""Compares attractor with PyTorch: `run.py [planner|flow] [options]`, both where none is named.
+"""Compares attractor with PyTorch: `run.py [planner|flow|qr|exponents] [options]`, all where none is named.
 
-`run.py planner --help` and `run.py flow --help` list the options; without a name only those that both have.
+`run.py NAME --help` lists the options of one; without a name only those that all have.
 """
 
 import json
 import sys
 
+import batched_qr
+import exponents
 import flow_policy
 import remdm_planner
 from side_by_side import common_arguments
 
-WORKLOADS = {"planner": remdm_planner, "flow": flow_policy}
+WORKLOADS = {"planner": remdm_planner, "flow": flow_policy, "qr": batched_qr, "exponents": exponents}
 
 
 def main():
@@ -19,7 +21,7 @@ def main():
         chosen, words = [words[0]], words[1:]
     else:
         chosen = list(WORKLOADS)
-        # One option of the same name may mean two things: only what both share goes to both.
+        # One option of the same name may mean two things: only what all share goes to all.
         common_arguments(__doc__).parse_args(words)
     # All are parsed before any is run: a wrong option costs no measurement.
     options = {name: WORKLOADS[name].arguments(words) for name in chosen}

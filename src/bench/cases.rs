@@ -1,7 +1,10 @@
 //! What each kernel is measured on: the shapes that the shipped planner gives it with eight examples,
 //! and larger ones that keep a GPU busy.
 
+mod exponents;
+mod pointwise_tangents;
 mod solvers;
+mod tangents;
 
 use super::Array;
 use super::array::{mixed, unit};
@@ -43,6 +46,8 @@ pub enum Fill {
     HalfMasked(u32),
     /// For the sequences of [`Fill::HalfMasked`]: positive infinity where masked, else [0, 1).
     Psi(u32),
+    /// Matrices of this many columns, row after row, and rows: numbers in [-1, 1), on the diagonal 6 more.
+    Dominant(usize, usize),
     /// Exactly these numbers.
     Exactly(Vec<f32>),
     /// Exactly these words.
@@ -62,6 +67,12 @@ impl Fill {
     fn float(&self, index: usize, salt: u64) -> f32 {
         match self {
             Self::Signed(factor) => factor * (2.0 * unit(index, salt) - 1.0),
+            Self::Dominant(columns, rows) => {
+                let within = index % (columns * rows).max(1);
+                let on_diagonal =
+                    within.is_multiple_of((columns + 1).max(1)) && within < columns * columns;
+                2.0 * unit(index, salt) - 1.0 + if on_diagonal { 6.0 } else { 0.0 }
+            }
             Self::Psi(mask) if held(index, *mask) == *mask => f32::INFINITY,
             Self::Exactly(values) => values.get(index).copied().unwrap_or(0.0),
             _ => unit(index, salt),
@@ -192,7 +203,19 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         KernelId::AdaptiveStep
         | KernelId::OdeEnsemble
         | KernelId::RungeKutta
+        | KernelId::TangentEnsemble
         | KernelId::TimeFeatures => solvers::cases(id, batch),
+        KernelId::CompensatedSum | KernelId::Qr => exponents::cases(id, batch),
+        KernelId::ActivateTangent
+        | KernelId::ElementwiseTangent
+        | KernelId::GatedActivationTangent
+        | KernelId::ReduceTangent
+        | KernelId::SimNormTangent
+        | KernelId::SoftmaxTangent
+        | KernelId::TimeFeaturesTangent => pointwise_tangents::cases(id, batch),
+        KernelId::AttentionTangent | KernelId::LayerNormTangent | KernelId::RmsNormTangent => {
+            tangents::cases(id, batch)
+        }
         _ => arrays(id, batch),
     }
 }

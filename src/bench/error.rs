@@ -4,6 +4,7 @@ use crate::graph::GraphError;
 use crate::samplers::PlannerError;
 use crate::samplers::ensemble::EnsembleError;
 use crate::samplers::flow::FlowError;
+use crate::samplers::recursive::ReasonerError;
 use attractor_kernels::KernelError;
 use thiserror::Error;
 
@@ -25,6 +26,9 @@ pub enum BenchError {
     /// The flow sampler failed.
     #[error("{0}")]
     Flow(#[from] FlowError),
+    /// A recursive reasoner failed.
+    #[error("{0}")]
+    Reasoner(#[from] ReasonerError),
     /// An array of the inputs is missing or misshapen.
     #[error("{0}")]
     Format(#[from] FormatError),

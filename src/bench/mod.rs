@@ -9,6 +9,7 @@ mod cases;
 mod control;
 mod ensemble;
 mod error;
+mod exponents;
 mod flow;
 mod header;
 mod kernels;
@@ -25,6 +26,7 @@ pub use cases::{Case, Fill, Tolerance, cases};
 pub use control::{ControlRecord, control};
 pub use ensemble::{EnsembleRecord, measure_ensembles};
 pub use error::BenchError;
+pub use exponents::{ExponentsRecord, exponent_workloads, measure_exponents};
 pub use flow::{FlowBench, FlowInputs, FlowRecord, FlowRow, stand_in_decoder};
 pub use header::Header;
 pub use kernels::{KernelRecord, measure_kernel};
@@ -33,8 +35,8 @@ pub use memory::{MemoryRecord, measure_memory, resident_bytes};
 pub use planner::{PlannerBench, PlannerRecord};
 pub use roofline::Roofline;
 pub use text::{
-    control_line, drift_line, ensemble_table, flow_table, kernel_table, memory_line, planner_table,
-    roofline_lines, slowest_lines,
+    control_line, drift_line, ensemble_table, exponents_table, flow_table, kernel_table,
+    memory_line, planner_table, roofline_lines, slowest_lines,
 };
 pub use work::SlowNode;
 pub use workload::Workload;

@@ -1,8 +1,8 @@
 //! Measurements for people.
 
 use super::{
-    ControlRecord, EnsembleRecord, FlowRecord, KernelRecord, MemoryRecord, PlannerRecord, Roofline,
-    SlowNode, Spread,
+    ControlRecord, EnsembleRecord, ExponentsRecord, FlowRecord, KernelRecord, MemoryRecord,
+    PlannerRecord, Roofline, SlowNode, Spread,
 };
 use crate::report::Table;
 
@@ -168,6 +168,47 @@ pub fn planner_table(records: &[PlannerRecord]) -> Table {
                 r.checksum_equal_share * 100.0,
                 r.checksum_tokens
             ),
+            verdict(r.correct).to_string(),
+        ]);
+    }
+    table
+}
+
+/// One row a reasoner with its tangents.
+pub fn exponents_table(records: &[ExponentsRecord]) -> Table {
+    let mut table = Table::new([
+        "exponents of",
+        "examples",
+        "dimension",
+        "k",
+        "steps",
+        "level calls",
+        "median",
+        "quartiles",
+        "a call",
+        "GFLOP/s",
+        "of multiply-adds",
+        "work over forward",
+        "working bytes",
+        "launches",
+        "",
+    ]);
+    for r in records {
+        table.row([
+            r.workload.to_string(),
+            r.examples.to_string(),
+            r.dimension.to_string(),
+            r.tangents.to_string(),
+            r.steps.to_string(),
+            r.level_calls.to_string(),
+            time(r.seconds.median),
+            quartiles(&r.seconds),
+            time(r.seconds_a_call),
+            format!("{:.1}", r.gflops),
+            percent(r.roofline_share),
+            format!("{:.2}x", r.flops_over_forward),
+            r.working_bytes.to_string(),
+            r.dispatches.to_string(),
             verdict(r.correct).to_string(),
         ]);
     }

@@ -5,6 +5,7 @@ use attractor_kernels::KernelId;
 use attractor_kernels::adaptive_step::AdaptiveStep;
 use attractor_kernels::ode_ensemble::{OdeEnsemble, OdeField, OdeMethod};
 use attractor_kernels::runge_kutta::{DORMAND_PRINCE, RungeKutta};
+use attractor_kernels::tangent_ensemble::{DynamicalSystem, TangentEnsemble};
 use attractor_kernels::time_features::TimeFeatures;
 
 /// Numbers of a chunk: six steps of two channels.
@@ -43,6 +44,24 @@ pub(super) fn cases(id: KernelId, batch: u32) -> Vec<Case> {
         KernelId::RungeKutta => {
             let kernel = RungeKutta::combination(rows, CHUNK, DORMAND_PRINCE.weights, 32);
             vec![Case::new(format!("{chunks}, 5 of 7 stages"), 7, kernel)]
+        }
+        KernelId::TangentEnsemble => {
+            let count = 512 * batch;
+            let system = DynamicalSystem::LORENZ63;
+            let lorenz = TangentEnsemble::of_flow(system, OdeMethod::RK4, (count, 3), 0.01, 32);
+            let parameters = Fill::Exactly(vec![10.0, 28.0, 8.0 / 3.0]);
+            let words = Fill::Words(vec![0; 3 * count as usize]);
+            // The axes: random tangents are nearly dependent here and there.
+            let axis = |at: u32| at / count / 3 == at / count % 3;
+            let axes = (0..9 * count).map(|at| f32::from(u8::from(axis(at))));
+            let name = format!("{count} of lorenz63, 3 tangents, 32 of rk4 and QR");
+            vec![
+                // Sums of eight in each of four stages of every step.
+                Case::new(name, 32 * 4 * 8, lorenz)
+                    .fill(1, parameters)
+                    .fill(2, Fill::Exactly(axes.collect()))
+                    .fill(6, words),
+            ]
         }
         KernelId::TimeFeatures => {
             let kernel = TimeFeatures::new(rows, FEATURES).at_stage((4, 5));
