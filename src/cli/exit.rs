@@ -1,11 +1,15 @@
 //! Exit codes, and errors as one line.
 
+use attractor::analysis::ftle_field::FieldError;
 use attractor::bench::BenchError;
 use attractor::device::DeviceError;
 use attractor::graph::GraphError;
 use attractor::models::flow::ranker::RankerError;
+use attractor::orbit::lyapunov::LyapunovError;
 use attractor::samplers::PlannerError;
+use attractor::samplers::ensemble::EnsembleError;
 use attractor::samplers::flow::FlowError;
+use attractor::samplers::recursive::ReasonerError;
 use std::process::ExitCode;
 
 /// How a command that ran to its end came out.
@@ -30,6 +34,11 @@ impl From<Outcome> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// No example of a measurement stayed finite.
+#[derive(Debug, thiserror::Error)]
+#[error("no example stayed finite: {0}")]
+pub struct NotFinite(pub String);
 
 const BAD_INPUT: u8 = 2;
 const NO_DEVICE: u8 = 3;
@@ -125,10 +134,37 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         Some(RankerError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
+    match cause.downcast_ref::<ReasonerError>() {
+        Some(ReasonerError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(ReasonerError::Graph(graph)) => return graph_code(graph),
+        Some(ReasonerError::Lyapunov(lyapunov)) => return code_of(lyapunov),
+        _ => {}
+    }
+    if let Some(LyapunovError::Graph(graph)) = cause.downcast_ref::<LyapunovError>() {
+        return graph_code(graph);
+    }
+    if cause.is::<NotFinite>() {
+        return Some(NUMERIC_FAILURE);
+    }
     match cause.downcast_ref::<BenchError>() {
         Some(BenchError::Planner(planner)) => return code_of(planner),
         Some(BenchError::Flow(flow)) => return code_of(flow),
+        Some(BenchError::Reasoner(reasoner)) => return code_of(reasoner),
         Some(BenchError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<FieldError>() {
+        Some(FieldError::Ensemble(ensemble)) => return code_of(ensemble),
+        Some(_) => return Some(BAD_INPUT),
+        None => {}
+    }
+    match cause.downcast_ref::<EnsembleError>() {
+        Some(
+            EnsembleError::Diverged { .. }
+            | EnsembleError::Collapsed { .. }
+            | EnsembleError::Tolerance { .. },
+        ) => return Some(NUMERIC_FAILURE),
+        Some(EnsembleError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
     match cause.downcast_ref::<GraphError>() {

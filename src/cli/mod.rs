@@ -1,16 +1,19 @@
 //! The command line: one file a subcommand.
 
+mod analyze;
 mod bench;
 mod demo;
 mod drive;
 mod exit;
 mod flow;
+mod ftle;
 mod info;
 mod model;
 mod output;
 mod plan;
 mod progress;
 mod record;
+mod recurse;
 mod sampling;
 mod shard;
 mod verify;
@@ -31,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Turn measurements into numbers, tables and figures
+    Analyze(analyze::AnalyzeArguments),
     /// Devices, their features and limits, and whether they compute correctly
     Info(info::InfoArguments),
     /// Measure kernels and the planner against the roofline of the device
@@ -41,8 +46,12 @@ enum Command {
     Drive(drive::DriveArguments),
     /// Sample, evaluate and inspect flow-matching action policies
     Flow(Box<flow::FlowArguments>),
+    /// Measure finite-time Lyapunov exponents
+    Ftle(Box<ftle::FtleArguments>),
     /// Plan for recorded observations with a trained masked-diffusion planner
     Plan(Box<plan::PlanArguments>),
+    /// Solve puzzles with a recursive reasoner (HRM, TRM)
+    Recurse(Box<recurse::RecurseArguments>),
     /// Check every golden below a folder against the engine
     Verify(verify::VerifyArguments),
 }
@@ -91,12 +100,15 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
+        Command::Analyze(arguments) => analyze::run(arguments),
         Command::Info(arguments) => info::run(arguments, &cli.device.selector()),
         Command::Bench(arguments) => bench::run(arguments, &cli.device.selector()),
         Command::Demo(arguments) => demo::run(arguments, &cli.device.selector()),
         Command::Drive(arguments) => drive::run(arguments),
         Command::Flow(arguments) => flow::run(arguments, &cli.device.selector()),
+        Command::Ftle(arguments) => ftle::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
+        Command::Recurse(arguments) => recurse::run(arguments, &cli.device.selector()),
         Command::Verify(arguments) => verify::run(arguments, &cli.device.selector()),
     }
 }

@@ -9,10 +9,11 @@ use super::record::name;
 use super::sampling::{Sampler, SamplerArguments};
 use anyhow::Result;
 use attractor::bench::{
-    ControlRecord, Effort, EnsembleRecord, FlowRecord, Header, KernelRecord, MemoryRecord,
-    PlannerBench, PlannerRecord, Roofline, cases, control, control_line, drift_line,
-    ensemble_table, kernel_table, measure_ensembles, measure_kernel, measure_memory, memory_line,
-    planner_table, roofline_lines, slowest_lines,
+    ControlRecord, Effort, EnsembleRecord, ExponentsRecord, FlowRecord, Header, KernelRecord,
+    MemoryRecord, PlannerBench, PlannerRecord, Roofline, cases, control, control_line, drift_line,
+    ensemble_table, exponent_workloads, exponents_table, kernel_table, measure_ensembles,
+    measure_exponents, measure_kernel, measure_memory, memory_line, planner_table, roofline_lines,
+    slowest_lines,
 };
 use attractor::device::{Device, DeviceKind, Selection};
 use attractor::formats::{ArrayMap, load_arrays};
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
     /// Measure what has this in its name: kernel, a kernel's name, planner, a sampler, flow, a solver,
-    /// ensemble, control, memory
+    /// ensemble, exponents, control, memory
     filter: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -65,6 +66,7 @@ enum Record {
     Planner(Box<PlannerRecord>),
     Flow(Box<FlowRecord>),
     Ensemble(Box<EnsembleRecord>),
+    Exponents(Box<ExponentsRecord>),
     Memory(MemoryRecord),
 }
 
@@ -122,11 +124,16 @@ impl BenchArguments {
         let samplers = samplers.iter().map(|s| planner_name((*s).into()));
         let solvers = self.flow.names(self.quick);
         let others = ["ensemble", "control", "memory", "roofline"].map(String::from);
-        let mut names = kernels.chain(samplers).chain(solvers).chain(others);
+        let reasoners = exponent_workloads().map(exponents_name);
+        let mut names = kernels
+            .chain(samplers)
+            .chain(solvers)
+            .chain(reasoners)
+            .chain(others);
         if !names.any(|name| self.wants(&name)) {
             return Err(Usage(format!(
                 "filter {}: expected part of kernel, a kernel's name, planner, a sampler, flow, a solver, ensemble, \
-                 control, memory or roofline",
+                 exponents, control, memory or roofline",
                 self.filter.as_deref().unwrap_or_default()
             ))
             .into());
@@ -234,6 +241,12 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     if !ensembles.is_empty() && !arguments.json {
         print(&(ensemble_table(&ensembles).to_text() + "\n"))?;
     }
+    let wanted = |workload: &str| arguments.wants(&exponents_name(workload));
+    let effort = arguments.effort(5, 3, 20.0);
+    let exponents = measure_exponents(&device, &roofline, &effort, arguments.quick, wanted)?;
+    if !exponents.is_empty() && !arguments.json {
+        print(&(exponents_table(&exponents).to_text() + "\n"))?;
+    }
     let memory = arguments
         .wants("memory")
         .then(|| measure_flatness(arguments, &device, &inputs))
@@ -249,16 +262,21 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
         && planner.iter().all(|r| r.correct)
         && flow.iter().all(|r| r.correct)
         && ensembles.iter().all(|r| r.correct)
+        && exponents.iter().all(|r| r.correct)
         && memory.as_ref().is_none_or(|r| r.flat);
     if arguments.json {
         let kernels = kernels.into_iter().map(|r| Record::Kernel(Box::new(r)));
         let planner = planner.into_iter().map(|r| Record::Planner(Box::new(r)));
         let flow = flow.into_iter().map(|r| Record::Flow(Box::new(r)));
+        let exponents = exponents
+            .into_iter()
+            .map(|r| Record::Exponents(Box::new(r)));
         let ensembles = ensembles.into_iter().map(|r| Record::Ensemble(Box::new(r)));
         let records = kernels
             .chain(planner)
             .chain(flow)
             .chain(ensembles)
+            .chain(exponents)
             .chain(memory.map(Record::Memory));
         print(&pretty(&Report {
             header,
@@ -274,6 +292,11 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     } else {
         Outcome::CheckFailed
     })
+}
+
+/// What the filter is held against for a reasoner with its tangents.
+fn exponents_name(workload: &str) -> String {
+    format!("exponents {workload}")
 }
 
 /// What the filter is held against for a sampler.

@@ -13,6 +13,9 @@ mod sample;
 mod source;
 mod table;
 
+pub use model::{ModelArguments, Policy};
+pub use source::{Source, SourceArguments};
+
 use super::exit::Outcome;
 use anyhow::Result;
 use clap::Subcommand;
