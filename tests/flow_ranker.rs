@@ -2,10 +2,10 @@
 
 mod common;
 
+use attractor::analysis::flow::{Draws, ModeRule, Readout, ReadoutError, read_out};
 use attractor::device::Device;
 use attractor::formats::{Array, ArrayMap, load_arrays};
 use attractor::models::flow::ranker::{Ranker, RankerConfig, RankerError};
-use attractor::samplers::flow::ranking::{RankingError, oracle_rank, pick, softmax_mean, top_mean};
 use attractor::training::losses::LossError;
 use attractor::training::ranker_loss::{TAU, ranker_loss};
 use serde_json::Value;
@@ -140,6 +140,13 @@ fn bad_weights_and_sizes_are_named() {
     );
 }
 
+/// One frame's readout of draws of one number a channel.
+fn read(readout: Readout, scores: &[f32], draws: &[f32]) -> Result<Vec<f64>, ReadoutError> {
+    let chunk = draws.len() / scores.len();
+    let draws = Draws::new(draws, 1, scores.len(), 1, chunk)?;
+    read_out(readout, &draws, Some(scores), &ModeRule::on_channel(0))
+}
+
 #[test]
 fn weighted_means_match_the_reference() {
     let goldens = goldens();
@@ -152,49 +159,51 @@ fn weighted_means_match_the_reference() {
     for frame in 0..FRAMES {
         let scores = &scores[frame * DRAWS..][..DRAWS];
         let draws = &draws[frame * DRAWS * chunk..][..DRAWS * chunk];
-        let found = softmax_mean(scores, draws, 4.0).unwrap();
-        for (found, expected) in found.iter().zip(&expected[frame * chunk..][..chunk]) {
-            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        let ranked = |temperature| read(Readout::Ranker { temperature }, scores, draws).unwrap();
+        for (found, expected) in ranked(4.0).iter().zip(&expected[frame * chunk..][..chunk]) {
+            assert!(
+                (found - f64::from(*expected)).abs() < 1e-6,
+                "{found} {expected}"
+            );
         }
         // The extremes of the temperature are the best draw and the plain mean.
-        let best = pick(scores).unwrap();
-        let sharp = softmax_mean(scores, draws, 1e-9).unwrap();
-        assert_eq!(sharp, draws[best * chunk..][..chunk]);
-        assert_eq!(top_mean(scores, draws, 1).unwrap(), sharp);
-        let flat = softmax_mean(scores, draws, 1e12).unwrap();
-        let all = top_mean(scores, draws, DRAWS).unwrap();
-        assert!(flat.iter().zip(&all).all(|(a, b)| (a - b).abs() < 1e-6));
+        let best = (0..DRAWS).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        let best: Vec<f64> = draws[best.unwrap() * chunk..][..chunk]
+            .iter()
+            .map(|&v| v.into())
+            .collect();
+        assert_eq!(ranked(1e-9), best);
+        assert_eq!(read(Readout::TopM(1), scores, draws).unwrap(), best);
+        let all = read(Readout::TopM(DRAWS), scores, draws).unwrap();
+        assert!(
+            ranked(1e12)
+                .iter()
+                .zip(&all)
+                .all(|(a, b)| (a - b).abs() < 1e-6)
+        );
     }
 }
 
 #[test]
-fn ties_and_ranks() {
-    let scores = [0.5, 2.0, 2.0, -1.0];
-    assert_eq!(pick(&scores).unwrap(), 1);
-    assert_eq!(top_mean(&scores, &[1.0, 2.0, 4.0, 8.0], 2).unwrap(), [3.0]);
-    assert_eq!(top_mean(&scores, &[1.0, 2.0, 4.0, 8.0], 1).unwrap(), [2.0]);
-    let errors = [0.3, 0.1, 0.1, 0.2];
-    assert_eq!(
-        [0, 1, 2, 3, 4].map(|pick| oracle_rank(&errors, pick)),
-        [Some(4), Some(1), Some(1), Some(3), None]
-    );
+fn ties_go_to_the_first_draw() {
+    let (scores, draws) = ([0.5, 2.0, 2.0, -1.0], [1.0, 2.0, 4.0, 8.0]);
+    assert_eq!(read(Readout::TopM(2), &scores, &draws).unwrap(), [3.0]);
+    assert_eq!(read(Readout::TopM(1), &scores, &draws).unwrap(), [2.0]);
+    // More than there are is all of them.
+    assert_eq!(read(Readout::TopM(9), &scores, &draws).unwrap(), [3.75]);
 }
 
 #[test]
-fn bad_rankings_are_named() {
-    let length = RankingError::Length {
-        scores: 2,
-        found: 3,
-    };
-    assert_eq!(softmax_mean(&[0.0; 2], &[0.0; 3], 4.0).unwrap_err(), length);
-    assert!(softmax_mean(&[], &[], 4.0).is_err());
-    assert!(softmax_mean(&[0.0], &[0.0], 0.0).is_err());
-    assert_eq!(
-        pick(&[0.0, f32::NAN]).unwrap_err(),
-        RankingError::NotANumber { draw: 1 }
-    );
-    assert!(pick(&[]).is_err());
-    assert!(top_mean(&[0.0], &[0.0], 0).is_err() && top_mean(&[0.0], &[0.0], 2).is_err());
+fn bad_readouts_are_named() {
+    let sharp = Readout::Ranker { temperature: 0.0 };
+    assert!(read(sharp, &[0.0], &[0.0]).is_err());
+    assert!(read(Readout::TopM(0), &[0.0], &[0.0]).is_err());
+    let error = read(Readout::TopM(1), &[0.0, f32::NAN], &[0.0, 1.0]).unwrap_err();
+    assert!(error.to_string().contains("scores"), "{error}");
+    let draws = Draws::new(&[0.0, 1.0], 1, 2, 1, 1).unwrap();
+    let rule = ModeRule::on_channel(0);
+    assert!(read_out(Readout::TopM(1), &draws, None, &rule).is_err());
+    assert!(read_out(Readout::TopM(1), &draws, Some(&[0.0]), &rule).is_err());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The built program from the outside: exit codes, one-line errors, formats, shards, seeds.
 
+mod analyze;
 mod bad_files;
 mod bad_numbers;
 mod bench;
@@ -10,6 +11,9 @@ mod flow;
 mod flow_evaluate;
 mod flow_fit;
 mod flow_views;
+mod ftle;
+mod ftle_field;
 mod plans;
+mod recurse;
 mod support;
 mod verify;

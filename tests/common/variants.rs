@@ -2,7 +2,7 @@
 
 use super::Array;
 use attractor::device::{Device, GpuDevice};
-use attractor_kernels::{Access, AnyKernel, Capabilities, Launch, Operands, Real, View};
+use attractor_kernels::{Access, AnyKernel, Capabilities, Launch, Operands, Scalar, View};
 
 /// Runs a kernel's f32 twin and all variants of its shader, and asserts that everything written agrees
 /// with the f64 twin: floats within `tolerance` of max(1, |value|), NaN with NaN, words exactly.
@@ -87,7 +87,7 @@ enum Held<T> {
 }
 
 /// Operands after the twin has run.
-fn twin<T: Real>(kernel: &AnyKernel, operands: &[Array]) -> Vec<Array> {
+fn twin<T: Scalar>(kernel: &AnyKernel, operands: &[Array]) -> Vec<Array> {
     let mut held: Vec<_> = operands
         .iter()
         .map(|array| match array {

@@ -28,6 +28,7 @@ pub fn run(graph: &Graph, steps: u32, inputs: &[(TensorId, Vec<f32>)]) -> Values
         .iter()
         .map(|tensor| match &tensor.constant {
             Some(Constant::Float(values)) => values.to_vec(),
+            Some(Constant::Double(values)) => values.iter().map(|&v| v as f32).collect(),
             _ => vec![f32::NAN; tensor.len()],
         })
         .collect();
