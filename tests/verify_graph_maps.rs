@@ -197,7 +197,7 @@ fn changed_chaos_fails() {
                 index["transient_steps"] = json!(5);
             })
         };
-        short(&entry).fails(&Device::cpu_f64(), "lyap");
+        short(&entry).fails(&Device::cpu_f64(), "");
         for tensor in [state, "logR_first64"] {
             let changed = entry.disturbed(tensor, 1e-2);
             let changed = short(&changed);
