@@ -79,6 +79,42 @@ impl<S: Simd, T: Real, const K: usize> Packet<S, T, K> {
         }
     }
 
+    /// The numbers at the start of a slice; those that are missing are zero.
+    #[inline(always)]
+    pub fn read(simd: S, slice: &[T]) -> Self {
+        let mut packet = Self::splat(simd, T::ZERO);
+        for (register, value) in packet.registers.iter_mut().zip(T::vectors::<S>(slice)) {
+            *register = *value;
+        }
+        packet
+    }
+
+    /// Writes the lanes to the start of a slice, as many registers of them as it has room for.
+    #[inline(always)]
+    pub fn write(self, slice: &mut [T]) {
+        let places = T::vectors_mut::<S>(slice).iter_mut();
+        for (place, register) in places.zip(self.registers) {
+            *place = register;
+        }
+    }
+
+    /// Number of one lane; zero of those past [`Packet::width`].
+    #[inline(always)]
+    pub fn lane(self, lane: usize) -> T {
+        let lanes = self.lanes();
+        lanes.get(lane).copied().unwrap_or(T::ZERO)
+    }
+
+    /// Changes the number of one lane.
+    #[inline(always)]
+    pub fn set_lane(&mut self, lane: usize, value: T) {
+        let mut lanes = self.lanes();
+        if let Some(place) = lanes.get_mut(lane) {
+            *place = value;
+        }
+        *self = Self::read(self.simd, &lanes);
+    }
+
     #[inline(always)]
     fn each(mut self, operation: impl Fn(S, T::Vector<S>) -> T::Vector<S>) -> Self {
         for register in &mut self.registers {

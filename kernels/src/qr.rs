@@ -1,8 +1,12 @@
 //! Orthonormal bases of many matrices.
 
+mod factors;
+mod gram;
 mod householder;
+mod lines;
 mod many;
 mod pieces;
+mod rows;
 mod tall;
 #[cfg(test)]
 mod tests;
@@ -313,7 +317,7 @@ impl Kernel for Qr {
         }
         let parallel = operands.parallel;
         let w = operands.float_mut(0)?;
-        let mut outputs = twin::Outputs {
+        let mut outputs = factors::Outputs {
             r: &mut [],
             log_r: &mut [],
             status: &mut [],

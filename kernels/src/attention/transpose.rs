@@ -11,7 +11,7 @@ type Square<T> = [[T; GROUP]; GROUP];
 /// Copies a line to the start of another that is no shorter, a group at a time: copies of known length
 /// need no call.
 #[inline(always)]
-pub(super) fn copy_line<T: Real>(from: &[T], to: &mut [T]) {
+pub(crate) fn copy_line<T: Real>(from: &[T], to: &mut [T]) {
     let (groups, rest) = from.as_chunks::<GROUP>();
     for (to, from) in to.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
         *to = *from;
@@ -42,7 +42,7 @@ pub(crate) fn transpose<T: Real>(
                     target,
                     extents,
                     #[inline(always)]
-                    |block| shuffled(registers, block),
+                    |lines| shuffled(registers, lines),
                 );
             },
         );
@@ -60,28 +60,41 @@ fn blocks<T: Real>(
     (source, stride): (&[T], usize),
     (target, own): (&mut [T], usize),
     (count, columns): (usize, usize),
-    turn: impl Fn(&Square<T>) -> Square<T>,
+    turn: impl Fn([&[T; GROUP]; GROUP]) -> Square<T>,
 ) {
     for first in (0..own).step_by(GROUP) {
         let present = count.saturating_sub(first).min(GROUP);
         for column in (0..columns).step_by(GROUP) {
             let wide = (columns - column).min(GROUP);
-            let mut block = [[T::ZERO; GROUP]; GROUP];
-            for (index, line) in block.iter_mut().enumerate().take(present) {
-                let from = (first + index) * stride + column;
-                copy_line(&source[from..from + wide], line);
+            let from = first * stride + column;
+            let none = [T::ZERO; GROUP];
+            let mut padded = [none; GROUP];
+            let mut lines = [&none; GROUP];
+            // Lines of whole blocks are read where they are.
+            if present == GROUP && wide == GROUP {
+                for (index, line) in lines.iter_mut().enumerate() {
+                    let own = source[from + index * stride..].first_chunk();
+                    *line = own.unwrap_or(line);
+                }
+            } else {
+                for (index, line) in padded.iter_mut().enumerate().take(present) {
+                    copy_line(&source[from + index * stride..][..wide], line);
+                }
+                for (line, padded) in lines.iter_mut().zip(&padded) {
+                    *line = padded;
+                }
             }
-            for (index, line) in turn(&block).iter().enumerate().take(wide) {
-                let to = (column + index) * own + first;
-                target[to..to + GROUP].copy_from_slice(line);
+            let to = column * own + first;
+            for (index, line) in turn(lines).iter().enumerate().take(wide) {
+                target[to + index * own..][..GROUP].copy_from_slice(line);
             }
         }
     }
 }
 
 #[inline(always)]
-fn element_wise<T: Real>(block: &Square<T>) -> Square<T> {
-    std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]))
+fn element_wise<T: Real>(lines: [&[T; GROUP]; GROUP]) -> Square<T> {
+    std::array::from_fn(|row| std::array::from_fn(|column| lines[column][row]))
 }
 
 /// The same with AVX-512, whose compilers make gathers and scatters of the loops above, ten times as
@@ -89,14 +102,14 @@ fn element_wise<T: Real>(block: &Square<T>) -> Square<T> {
 /// change places.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn shuffled(simd: pulp::x86::V4, block: &Square<f32>) -> Square<f32> {
+fn shuffled(simd: pulp::x86::V4, lines: [&[f32; GROUP]; GROUP]) -> Square<f32> {
     use std::arch::x86_64::{__m512, __m512d};
     let f = simd.avx512f;
-    let rows: [__m512; GROUP] = bytemuck::cast(*block);
-    let mut pairs = rows;
+    let mut pairs = [bytemuck::cast::<_, __m512>([0f32; GROUP]); GROUP];
     for i in (0..GROUP).step_by(2) {
-        pairs[i] = f._mm512_unpacklo_ps(rows[i], rows[i + 1]);
-        pairs[i + 1] = f._mm512_unpackhi_ps(rows[i], rows[i + 1]);
+        let (one, other) = (bytemuck::cast(*lines[i]), bytemuck::cast(*lines[i + 1]));
+        pairs[i] = f._mm512_unpacklo_ps(one, other);
+        pairs[i + 1] = f._mm512_unpackhi_ps(one, other);
     }
     let pairs: [__m512d; GROUP] = bytemuck::cast(pairs);
     let mut quads = pairs;

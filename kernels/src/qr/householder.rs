@@ -1,11 +1,11 @@
 //! One matrix at a time by reflections, vectorised along its columns.
 
-use super::twin::{Factors, Shape};
+use super::factors::{Factors, Shape};
 use crate::lanes::{LANES, tree};
 
 /// Sum of products in the order of `rows`: element i in lane i mod 32, lanes combined as a tree.
 #[inline(always)]
-pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
+fn dot(x: &[f64], y: &[f64]) -> f64 {
     let mut lanes = [0.0f64; LANES];
     let (mut a, mut b) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
     for (a, b) in (&mut a).zip(&mut b) {
@@ -24,7 +24,7 @@ pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
 
 /// `y += factor x`.
 #[inline(always)]
-pub(super) fn add_multiple(y: &mut [f64], factor: f64, x: &[f64]) {
+fn add_multiple(y: &mut [f64], factor: f64, x: &[f64]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = x.mul_add(factor, *y);
     }

@@ -1,276 +1,281 @@
 //! Many small matrices at once by reflections: every lane of the vector registers has one of its own.
 
 use super::Qr;
+use super::factors::{Factors, Outputs, Shape, power_of_two, report, spoil};
+use super::lines::Lines;
 use super::pieces::Piece;
-use super::twin::{Factors, Outputs, Shape, power_of_two, report, spoil};
-use crate::attention::transpose::{GROUP, transpose};
-use crate::{Real, simd};
+use crate::Real;
+use crate::attention::transpose::GROUP;
+use crate::packet::Packet;
+use pulp::{Simd, WithSimd};
 
-/// Matrices that go side by side.
+/// Matrices that are read and written side by side.
 pub(super) const WIDTH: usize = GROUP;
 
-/// One number of each.
-type Lane = [f64; WIDTH];
-
-const ZERO: Lane = [0.0; WIDTH];
+/// One number of each of the matrices that are factored side by side: no more than [`WIDTH`] of them.
+type Lane<S> = Packet<S, f64, 2>;
 
 /// Matrices side by side, column after column, and what becomes of them.
-struct Group {
-    a: Vec<Lane>,
-    r: Vec<Lane>,
-    found: Vec<Lane>,
+struct Group<S: Simd> {
+    simd: S,
+    a: Vec<Lane<S>>,
+    r: Vec<Lane<S>>,
+    found: Vec<Lane<S>>,
+    scales: Vec<Lane<S>>,
+    signs: Vec<Lane<S>>,
     exponents: Vec<[i32; WIDTH]>,
     replaced: [u32; WIDTH],
     finite: [bool; WIDTH],
 }
 
+/// Sum of squares, even and odd elements apart; 0 of none.
 #[inline(always)]
-fn add_products(sum: &mut Lane, x: &Lane, y: &Lane) {
-    for (sum, (x, y)) in sum.iter_mut().zip(x.iter().zip(y)) {
-        *sum = x.mul_add(*y, *sum);
+fn squares<S: Simd>(zero: Lane<S>, x: &[Lane<S>]) -> Lane<S> {
+    let (mut even, mut odd) = (zero, zero);
+    let (pairs, rest) = x.as_chunks::<2>();
+    for [x, y] in pairs {
+        even = x.mul_add(*x, even);
+        odd = y.mul_add(*y, odd);
     }
+    for x in rest {
+        even = x.mul_add(*x, even);
+    }
+    even + odd
 }
 
+/// Reflects `C` columns, of `n` elements of which those from `first` on matter, along v.
 #[inline(always)]
-fn times(x: &Lane, y: &Lane) -> Lane {
-    std::array::from_fn(|t| x[t] * y[t])
-}
-
-#[inline(always)]
-fn squares(x: &[Lane]) -> Lane {
-    let (mut even, mut odd) = (ZERO, ZERO);
-    let mut pairs = x.chunks_exact(2);
-    for pair in &mut pairs {
-        add_products(&mut even, &pair[0], &pair[0]);
-        add_products(&mut odd, &pair[1], &pair[1]);
-    }
-    for rest in pairs.remainder() {
-        add_products(&mut even, rest, rest);
-    }
-    std::array::from_fn(|t| even[t] + odd[t])
-}
-
-/// Reflects `C` columns of `n` elements, of which those from `first` on matter, along v.
-#[inline(always)]
-fn reflect<const C: usize>(columns: &mut [Lane], n: usize, first: usize, v: &[Lane], scale: &Lane) {
+fn reflect<S: Simd, const C: usize>(
+    columns: &mut [Lane<S>],
+    (n, first): (usize, usize),
+    v: &[Lane<S>],
+    (zero, scale): (Lane<S>, Lane<S>),
+) {
     let length = v.len();
     let mut each = columns.chunks_exact_mut(n);
     // Slices as long as the loops, so that these need no bounds.
-    let mut columns: [&mut [Lane]; C] = std::array::from_fn(|_| {
-        let column = each.next().unwrap_or_default();
-        &mut column[first..][..length]
-    });
-    let mut along = [ZERO; C];
+    let parts: [&mut [Lane<S>]; C] = std::array::from_fn(
+        #[inline(always)]
+        |_| {
+            let column = each.next().and_then(|column| column.get_mut(first..));
+            column.unwrap_or_default()
+        },
+    );
+    if parts.iter().any(|part| part.len() != length) {
+        return;
+    }
+    let mut along = [zero; C];
     for i in 0..length {
-        for (along, column) in along.iter_mut().zip(&columns) {
-            add_products(along, &v[i], &column[i]);
+        for c in 0..C {
+            along[c] = v[i].mul_add(parts[c][i], along[c]);
         }
     }
     for along in &mut along {
-        for (along, scale) in along.iter_mut().zip(scale) {
-            *along *= -scale;
-        }
+        *along = -(*along * scale);
     }
     for i in 0..length {
-        for (along, column) in along.iter().zip(&mut columns) {
-            add_products(&mut column[i], along, &v[i]);
+        for c in 0..C {
+            parts[c][i] = along[c].mul_add(v[i], parts[c][i]);
         }
     }
 }
 
 #[inline(always)]
-fn reflect_all(columns: &mut [Lane], n: usize, first: usize, v: &[Lane], scale: &Lane) {
+fn reflect_all<S: Simd>(
+    columns: &mut [Lane<S>],
+    (n, first): (usize, usize),
+    v: &[Lane<S>],
+    with: (Lane<S>, Lane<S>),
+) {
     let mut fours = columns.chunks_exact_mut(4 * n);
     for four in &mut fours {
-        reflect::<4>(four, n, first, v, scale);
+        reflect::<S, 4>(four, (n, first), v, with);
     }
     let rest = fours.into_remainder();
     match rest.len() / n {
-        1 => reflect::<1>(rest, n, first, v, scale),
-        2 => reflect::<2>(rest, n, first, v, scale),
-        3 => reflect::<3>(rest, n, first, v, scale),
+        1 => reflect::<S, 1>(rest, (n, first), v, with),
+        2 => reflect::<S, 2>(rest, (n, first), v, with),
+        3 => reflect::<S, 3>(rest, (n, first), v, with),
         _ => {}
     }
 }
 
 /// Puts a random direction in the place of one lane's column `j`, of which the reflections of those before
 /// leave the part that is orthogonal to them; gives the square of its length.
-fn replace(
+#[inline(never)]
+fn replace<S: Simd>(
     lane: usize,
-    (reflectors, column): (&[Lane], &mut [Lane]),
-    scales: &[Lane],
+    (reflectors, column): (&[Lane<S>], &mut [Lane<S>]),
+    scales: &[Lane<S>],
     normals: impl FnOnce(&mut [f64]),
 ) -> f64 {
     let n = column.len();
     let mut own = vec![0.0; n];
     normals(&mut own);
     for (l, (v, scale)) in reflectors.chunks_exact(n).zip(scales).enumerate() {
-        let pairs = own.iter().zip(v).skip(l);
-        let along: f64 = pairs.map(|(x, v)| x * v[lane]).sum();
-        for (x, v) in own.iter_mut().zip(v).skip(l) {
-            *x -= along * scale[lane] * v[lane];
+        let v: Vec<f64> = v.iter().map(|v| v.lane(lane)).collect();
+        let pairs = own.iter().zip(&v).skip(l);
+        let along: f64 = pairs.map(|(x, v)| x * v).sum();
+        let along = along * scale.lane(lane);
+        for (x, v) in own.iter_mut().zip(&v).skip(l) {
+            *x -= along * v;
         }
     }
     for (place, value) in column.iter_mut().zip(&own) {
-        place[lane] = *value;
+        place.set_lane(lane, *value);
     }
     let rest = own.iter().skip(scales.len());
     rest.map(|x| x * x).sum()
 }
 
-impl Group {
-    fn new(shape: Shape) -> Self {
-        let Shape { n, k, .. } = shape;
+impl<S: Simd> Group<S> {
+    fn new(simd: S, Shape { n, k, .. }: Shape) -> Self {
+        let zero = Lane::splat(simd, 0.0);
         Self {
-            a: vec![ZERO; n * k],
-            r: vec![ZERO; k * k],
-            found: vec![ZERO; k],
+            simd,
+            a: vec![zero; n * k],
+            r: vec![zero; k * k],
+            found: vec![zero; k],
+            scales: vec![zero; k],
+            signs: vec![zero; k],
             exponents: vec![[0; WIDTH]; k],
             replaced: [0; WIDTH],
             finite: [true; WIDTH],
         }
     }
 
-    /// The algorithm of `householder::factor`, lane by lane. Lanes without a matrix hold unit vectors.
+    /// Takes the lanes from `first` on, and divides columns by the powers of two of their largest elements
+    /// where double precision could not hold their squares.
     #[inline(always)]
-    fn factor(&mut self, shape: Shape, mut normals: impl FnMut(usize, usize, &mut [f64])) {
-        let Shape { n, k, tolerance } = shape;
-        let mut scales = [ZERO; 64];
-        let mut signs = [ZERO; 64];
+    fn load<T: Real>(&mut self, lines: &Lines<T>, first: usize, n: usize) {
+        for (j, column) in self.a.chunks_exact_mut(n).enumerate() {
+            for (place, line) in column.iter_mut().zip(lines.column(j)) {
+                let mut wide = [0.0f64; WIDTH];
+                for (wide, value) in wide.iter_mut().zip(&line[first..]) {
+                    *wide = value.to_f64();
+                }
+                *place = Lane::read(self.simd, &wide);
+            }
+        }
+        if size_of::<T>() == 4 {
+            return;
+        }
+        for (column, exponents) in self.a.chunks_exact_mut(n).zip(&mut self.exponents) {
+            let mut largest = Lane::splat(self.simd, 0.0);
+            for value in column.iter() {
+                largest = value.abs().max(largest);
+            }
+            let mut factors = [1.0f64; WIDTH];
+            let found = largest.lanes();
+            for ((factor, exponent), largest) in factors.iter_mut().zip(exponents).zip(&found) {
+                *exponent = ((largest.to_bits() >> 52) as i32 - 1023).clamp(-1000, 1022);
+                *factor = power_of_two(-*exponent);
+            }
+            let factor = Lane::read(self.simd, &factors);
+            for value in column {
+                *value = *value * factor;
+            }
+        }
+    }
+
+    /// The algorithm of `householder::factor`, lane by lane.
+    #[inline(always)]
+    fn factor(
+        &mut self,
+        Shape { n, k, tolerance }: Shape,
+        mut normals: impl FnMut(usize, usize, &mut [f64]),
+    ) {
+        let [zero, one, bound] =
+            [0.0, 1.0, tolerance * tolerance].map(|value| Lane::splat(self.simd, value));
+        self.replaced = [0; WIDTH];
+        // 0, or NaN where a length is not finite.
+        let mut spoilt = zero;
         for j in 0..k {
             let (reflectors, rest) = self.a.split_at_mut(j * n);
             let (column, later) = rest.split_at_mut(n);
-            for l in 0..j {
-                self.r[l * k + j] = times(&signs[l], &column[l]);
+            for (l, (sign, value)) in self.signs.iter().zip(&column[..j]).enumerate() {
+                self.r[l * k + j] = *sign * *value;
             }
-            let whole = squares(&column[..j]);
-            let mut square = squares(&column[j..]);
-            let mut dependent = [false; WIDTH];
-            for t in 0..WIDTH {
-                self.found[j][t] = square[t].sqrt();
-                dependent[t] = square[t] <= tolerance * tolerance * (whole[t] + square[t]);
-                self.r[j * k + j][t] = if dependent[t] { 0.0 } else { self.found[j][t] };
-            }
-            if dependent.contains(&true) {
-                for lane in (0..WIDTH).filter(|lane| dependent[*lane]) {
+            let mut square = squares(zero, &column[j..]);
+            let whole = squares(zero, &column[..j]) + square;
+            spoilt = whole.mul_add(zero, spoilt);
+            let mut length = square.sqrt();
+            self.found[j] = length;
+            let dependent = square.where_at_most(bound * whole, one, zero);
+            self.r[j * k + j] = length * (one - dependent);
+            let mut flags = [0.0f64; WIDTH];
+            dependent.write(&mut flags);
+            if flags.contains(&1.0) {
+                for lane in (0..WIDTH).filter(|lane| flags[*lane] == 1.0) {
                     self.replaced[lane] += 1;
                     let parts = (&*reflectors, &mut *column);
-                    square[lane] = replace(lane, parts, &scales[..j], |own| normals(lane, j, own));
+                    let own = |own: &mut [f64]| normals(lane, j, own);
+                    square.set_lane(lane, replace(lane, parts, &self.scales[..j], own));
                 }
+                length = square.sqrt();
             }
-            for t in 0..WIDTH {
-                let (length, first) = (square[t].sqrt(), column[j][t]);
-                let sign = if first < 0.0 { 1.0 } else { -1.0 };
-                let product = length * (length + first.abs());
-                signs[j][t] = sign;
-                scales[j][t] = if product > 0.0 { 1.0 / product } else { 0.0 };
-                column[j][t] = first - sign * length;
-            }
-            reflect_all(later, n, j, &column[j..], &scales[j]);
+            let first = column[j];
+            let sign = zero.where_at_most(first, -one, one);
+            let product = length.mul_add(first.abs(), square);
+            let scale = product.where_at_most(zero, zero, one / product);
+            column[j] = first - sign * length;
+            self.signs[j] = sign;
+            self.scales[j] = scale;
+            reflect_all(later, (n, j), &column[j..], (zero, scale));
         }
+        let mut sums = [0.0f64; WIDTH];
+        spoilt.write(&mut sums);
+        self.finite = sums.map(|sum| sum == 0.0);
         for j in (0..k).rev() {
             let (column, later) = self.a[j * n..].split_at_mut(n);
-            for other in later.chunks_exact_mut(n) {
-                other[j] = ZERO;
-            }
-            reflect_all(later, n, j, &column[j..], &scales[j]);
-            let factor: Lane = std::array::from_fn(|t| -signs[j][t] * scales[j][t] * column[j][t]);
+            reflect_all(later, (n, j), &column[j..], (zero, self.scales[j]));
+            let factor = -(self.signs[j] * self.scales[j] * column[j]);
             for value in &mut column[j..] {
-                *value = times(value, &factor);
+                *value = *value * factor;
             }
-            for t in 0..WIDTH {
-                column[j][t] += signs[j][t];
-            }
-            column[..j].fill(ZERO);
+            column[j] = column[j] + self.signs[j];
+            column[..j].fill(zero);
         }
     }
 
-    /// Divides columns by the powers of two of their largest elements, lane by lane.
+    /// Writes Q into the lanes from `first` on, and R where it is wanted plainly.
     #[inline(always)]
-    fn scale(&mut self, n: usize, is_needed: bool) {
-        self.finite = [true; WIDTH];
-        for (column, exponents) in self.a.chunks_exact_mut(n).zip(&mut self.exponents) {
-            let mut largest = [0u64; WIDTH];
-            for value in column.iter() {
-                for t in 0..WIDTH {
-                    largest[t] = largest[t].max(value[t].to_bits() & (u64::MAX >> 1));
+    fn store<T: Real>(&self, lines: &mut Lines<T>, first: usize, n: usize, factors: bool) {
+        for (j, column) in self.a.chunks_exact(n).enumerate() {
+            for (value, line) in column.iter().zip(lines.column_mut(j)) {
+                rounded(*value, &mut line[first..]);
+            }
+        }
+        let k = self.found.len();
+        if factors {
+            let largest = Lane::splat(self.simd, f64::from(f32::MAX));
+            let triangle = self.r.iter().zip(lines.factors_mut()).enumerate();
+            for (element, (value, line)) in triangle {
+                if element % k >= element / k {
+                    rounded(value.min(largest).max(-largest), &mut line[first..]);
                 }
             }
-            let mut factor = ZERO;
-            for t in 0..WIDTH {
-                self.finite[t] &= largest[t] < 0x7ff0_0000_0000_0000;
-                exponents[t] = ((largest[t] >> 52) as i32 - 1023).clamp(-1000, 1022);
-                factor[t] = power_of_two(-exponents[t]);
+        }
+        let width = Lane::<S>::width();
+        for lane in (0..width).filter(|lane| !self.finite[*lane]) {
+            let at = first + lane;
+            for j in 0..k {
+                lines.column_mut(j).for_each(|line| line[at] = T::NAN);
             }
-            if is_needed {
-                for value in column {
-                    *value = times(value, &factor);
-                }
-            } else {
-                exponents.fill(0);
+            if factors {
+                let lines = lines.factors_mut().iter_mut();
+                lines.for_each(|line| line[at] = T::NAN);
             }
         }
     }
-}
 
-/// The matrices of one task.
-pub(super) fn task<T: Real>(
-    qr: &Qr,
-    (first, count): (usize, usize),
-    piece: &mut Piece<'_, T>,
-    outputs: &mut Outputs<'_, T>,
-) {
-    let shape = qr.shape::<T>();
-    let mut group = Group::new(shape);
-    let mut factors = Factors::new(shape.k);
-    let mut lines = Lines::default();
-    let is_whole = qr.column_stride == 1 && qr.row_stride == qr.columns;
-    // Nothing but R is wanted, and columns are not scaled.
-    let is_plain = outputs.log_r.is_empty() && outputs.status.is_empty() && size_of::<T>() == 4;
-    for start in (0..count).step_by(WIDTH) {
-        let lanes = WIDTH.min(count - start);
-        simd(
-            #[inline(always)]
-            || {
-                if !(is_whole && lines.gather(qr, piece, start, lanes, &mut group.a)) {
-                    gather(qr, piece, start, lanes, &mut group.a);
-                }
-                group.scale(shape.n, size_of::<T>() == 8);
-                group.replaced = [0; WIDTH];
-                group.factor(shape, |lane, j, own| {
-                    qr.normals(first + start + lane, j, own)
-                });
-                if !(is_whole && lines.scatter(qr, piece, start, lanes, &group)) {
-                    scatter(qr, piece, start, lanes, &group);
-                }
-            },
-        );
-        if outputs.are_empty() {
-            continue;
-        }
-        if is_plain {
-            lines.factors(shape.k, &group, outputs.r, (start, lanes));
-            continue;
-        }
-        for lane in 0..lanes {
-            if !group.finite[lane] {
-                spoil(shape, outputs, start + lane);
-                continue;
-            }
-            group.of_lane(lane, &mut factors);
-            report(&factors, shape, outputs, start + lane);
-        }
-    }
-}
-
-impl Group {
     #[inline(always)]
     fn of_lane(&self, lane: usize, factors: &mut Factors) {
         for (place, value) in factors.r.iter_mut().zip(&self.r) {
-            *place = value[lane];
+            *place = value.lane(lane);
         }
         for (place, value) in factors.found.iter_mut().zip(&self.found) {
-            *place = value[lane];
+            *place = value.lane(lane);
         }
         for (place, value) in factors.exponents.iter_mut().zip(&self.exponents) {
             *place = value[lane];
@@ -279,165 +284,65 @@ impl Group {
     }
 }
 
+/// Rounds as many lanes as there are to the numbers of a line.
 #[inline(always)]
-fn gather<T: Real>(qr: &Qr, piece: &Piece<'_, T>, start: usize, lanes: usize, a: &mut [Lane]) {
-    let (n, stride) = (qr.rows as usize, qr.row_stride as usize);
-    for (j, column) in a.chunks_exact_mut(n).enumerate() {
-        let source = piece.column(j);
-        if lanes < WIDTH {
-            column.fill(ZERO);
-            column[j] = [1.0; WIDTH];
-        }
-        for lane in 0..lanes {
-            let own = source.get((start + lane) * qr.batch_stride as usize..);
-            let own = own.unwrap_or_default().iter().step_by(stride.max(1));
-            for (place, value) in column.iter_mut().zip(own) {
-                place[lane] = value.to_f64();
-            }
-        }
+fn rounded<S: Simd, T: Real>(value: Lane<S>, line: &mut [T]) {
+    let mut wide = [0.0f64; WIDTH];
+    value.write(&mut wide);
+    let width = Lane::<S>::width();
+    for (place, value) in line.iter_mut().zip(&wide[..width]) {
+        *place = T::from_f64(*value);
     }
 }
 
-#[inline(always)]
-fn scatter<T: Real>(qr: &Qr, piece: &mut Piece<'_, T>, start: usize, lanes: usize, group: &Group) {
-    let (n, stride) = (qr.rows as usize, qr.row_stride as usize);
-    for (j, column) in group.a.chunks_exact(n).enumerate() {
-        let target = piece.column_mut(j);
-        for lane in 0..lanes {
-            let own = target.get_mut((start + lane) * qr.batch_stride as usize..);
-            let own = own.unwrap_or_default().iter_mut().step_by(stride.max(1));
-            let is_finite = group.finite[lane];
-            for (place, value) in own.zip(column) {
-                *place = if is_finite {
-                    T::from_f64(value[lane])
-                } else {
-                    T::NAN
-                };
-            }
-        }
-    }
+/// Matrices `first..first + count`, those of one task.
+pub(super) struct Many<'t, 'a, T> {
+    pub qr: &'t Qr,
+    pub first: usize,
+    pub count: usize,
+    pub piece: &'t mut Piece<'a, T>,
+    pub outputs: &'t mut Outputs<'a, T>,
 }
 
-/// Matrices of contiguous elements on their way into lanes and out of them.
-#[derive(Default)]
-struct Lines<T> {
-    /// A line of lanes for every element.
-    across: Vec<T>,
-    /// A line of elements for every lane.
-    along: Vec<T>,
-}
+impl<T: Real> WithSimd for Many<'_, '_, T> {
+    type Output = ();
 
-impl<T: Real> Lines<T> {
-    /// Room for lines of `count` elements; gives the length of a padded one.
-    fn make_room(&mut self, count: usize) -> usize {
-        let padded = count.next_multiple_of(GROUP);
-        self.across.resize(padded * WIDTH, T::ZERO);
-        self.along.resize(padded * WIDTH, T::ZERO);
-        padded
-    }
-
-    /// Fills the lanes; false if the matrices do not lie as they should.
     #[inline(always)]
-    fn gather(
-        &mut self,
-        qr: &Qr,
-        piece: &Piece<'_, T>,
-        start: usize,
-        lanes: usize,
-        a: &mut [Lane],
-    ) -> bool {
-        let (n, k, apart) = (
-            qr.rows as usize,
-            qr.columns as usize,
-            qr.batch_stride as usize,
-        );
-        let source = piece.column(0).get(start * apart..).unwrap_or_default();
-        if source.len() < (lanes - 1) * apart + n * k {
-            return false;
-        }
-        self.make_room(n * k);
-        transpose((source, apart), (&mut self.across, WIDTH), (lanes, n * k));
-        for (element, line) in self.across.chunks_exact(WIDTH).take(n * k).enumerate() {
-            let (i, j) = (element / k, element % k);
-            for (place, value) in a[j * n + i].iter_mut().zip(line) {
-                *place = value.to_f64();
-            }
-        }
-        for (j, column) in a.chunks_exact_mut(n).enumerate() {
-            column[j][lanes..].fill(1.0);
-        }
-        true
-    }
-
-    /// Writes the lanes back; false as for [`Lines::gather`].
-    #[inline(always)]
-    fn scatter(
-        &mut self,
-        qr: &Qr,
-        piece: &mut Piece<'_, T>,
-        start: usize,
-        lanes: usize,
-        group: &Group,
-    ) -> bool {
-        let (n, k, apart) = (
-            qr.rows as usize,
-            qr.columns as usize,
-            qr.batch_stride as usize,
-        );
-        let target = piece.column_mut(0).get_mut(start * apart..);
-        let target = target.unwrap_or_default();
-        if target.len() < (lanes - 1) * apart + n * k {
-            return false;
-        }
-        let padded = self.make_room(n * k);
-        let lines = self.across.chunks_exact_mut(WIDTH).take(n * k);
-        for (element, line) in lines.enumerate() {
-            let (i, j) = (element / k, element % k);
-            for (place, value) in line.iter_mut().zip(&group.a[j * n + i]) {
-                *place = T::from_f64(*value);
-            }
-        }
-        self.turn(n * k, padded);
-        for lane in 0..lanes {
-            let own = &mut target[lane * apart..][..n * k];
-            match group.finite[lane] {
-                true => own.copy_from_slice(&self.along[lane * padded..][..n * k]),
-                false => own.fill(T::NAN),
-            }
-        }
-        true
-    }
-
-    /// Lines of elements from lines of lanes.
-    #[inline(always)]
-    fn turn(&mut self, count: usize, padded: usize) {
-        let source = (&self.across[..], WIDTH);
-        transpose(source, (&mut self.along, padded), (count, WIDTH));
-    }
-
-    /// Writes R of the lanes, whose columns were not scaled.
-    fn factors(&mut self, k: usize, group: &Group, r: &mut [T], (start, lanes): (usize, usize)) {
-        let padded = self.make_room(k * k);
-        simd(
-            #[inline(always)]
-            || {
-                let largest = f64::from(f32::MAX);
-                let lines = self.across.chunks_exact_mut(WIDTH).zip(&group.r);
-                for (element, (line, values)) in lines.enumerate() {
-                    let upper = element % k >= element / k;
-                    for (place, value) in line.iter_mut().zip(values) {
-                        let value = value.clamp(-largest, largest);
-                        *place = T::from_f64(if upper { value } else { 0.0 });
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { qr, outputs, .. } = self;
+        let shape = qr.shape::<T>();
+        let mut group = Group::new(simd, shape);
+        let mut factors = Factors::new(shape.k);
+        let mut lines = Lines::new(qr);
+        let width = Lane::<S>::width();
+        // Nothing but R is wanted, and columns are not scaled.
+        let is_plain = outputs.log_r.is_empty() && outputs.status.is_empty() && size_of::<T>() == 4;
+        let plainly = is_plain && !outputs.r.is_empty();
+        for start in (0..self.count).step_by(WIDTH) {
+            let lanes = WIDTH.min(self.count - start);
+            lines.gather(self.piece, start, lanes);
+            for slice in (0..lanes).step_by(width) {
+                let number = start + slice;
+                group.load(&lines, slice, shape.n);
+                group.factor(shape, |lane, j, own| {
+                    qr.normals(self.first + number + lane, j, own);
+                });
+                group.store(&mut lines, slice, shape.n, plainly);
+                if is_plain {
+                    continue;
+                }
+                for lane in 0..width.min(lanes - slice) {
+                    if group.finite[lane] {
+                        group.of_lane(lane, &mut factors);
+                        report(&factors, shape, outputs, number + lane);
+                    } else {
+                        spoil(shape, outputs, number + lane);
                     }
                 }
-            },
-        );
-        self.turn(k * k, padded);
-        let places = r.chunks_exact_mut(k * k).skip(start).take(lanes);
-        for (lane, own) in places.enumerate() {
-            match group.finite[lane] {
-                true => own.copy_from_slice(&self.along[lane * padded..][..k * k]),
-                false => own.fill(T::NAN),
+            }
+            lines.scatter(self.piece, start, lanes);
+            if plainly {
+                lines.scatter_factors(outputs.r, start, lanes);
             }
         }
     }

@@ -109,11 +109,6 @@ impl<'a, T> Piece<'a, T> {
             column_stride: self.column_stride,
         }
     }
-
-    /// The same piece for a shorter time.
-    pub fn reborrow(&mut self) -> Piece<'_, T> {
-        self.reborrow_from(0)
-    }
 }
 
 #[cfg(test)]

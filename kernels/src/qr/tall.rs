@@ -4,144 +4,121 @@
 //! within working precision (Yamamoto, Nakatsukasa, Yanagisawa, Fukaya, "Roundoff error analysis of the
 //! CholeskyQR2 algorithm", ETNA 44, 2015). Badly conditioned matrices are left to reflections.
 
-use super::householder::add_multiple;
+use super::factors::Factors;
+use super::gram::{PAD, add_gram, multiply};
 use super::pieces::{Axis, Piece};
-use super::twin::{Factors, Shape};
+use super::rows::{Block, Rows};
 use crate::{Real, simd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows that are summed together, then blocks in order.
-const BLOCK: usize = 256;
-/// Blocks that a thread takes, whose sums are then added in order.
+/// Blocks of rows that a thread takes, whose sums are then added in order.
 const BLOCKS: usize = 16;
 /// Largest square of the Frobenius norm of the inverse of R with columns of length one.
 const WORST: f64 = 1e6;
-/// Lanes of a sum: element i belongs to lane i modulo so many.
-const LANES: usize = 16;
 
-/// Sums of products of one column with `C` others, of equal length.
-#[inline(always)]
-fn dots<const C: usize>(x: &[f64], others: [&[f64]; C]) -> [f64; C] {
-    let mut lanes = [[0.0f64; LANES]; C];
-    let whole = x.len() - x.len() % LANES;
-    let mut at = 0;
-    while at < whole {
-        let x = &x[at..at + LANES];
-        for c in 0..C {
-            let y = &others[c][at..at + LANES];
-            for t in 0..LANES {
-                lanes[c][t] = x[t].mul_add(y[t], lanes[c][t]);
-            }
-        }
-        at += LANES;
-    }
-    for i in whole..x.len() {
-        for c in 0..C {
-            let lane = &mut lanes[c][i - whole];
-            *lane = x[i].mul_add(others[c][i], *lane);
-        }
-    }
-    lanes.map(|mut lanes| {
-        for half in [8, 4, 2, 1] {
-            for t in 0..half {
-                lanes[t] += lanes[t + half];
-            }
-        }
-        lanes[0]
-    })
+/// What one thread works with.
+pub(super) struct Room<T> {
+    block: Block<T>,
+    product: Block<T>,
+    /// `W' W` of some rows.
+    part: Vec<f64>,
+    /// `W' W`, then R.
+    gram: Vec<f64>,
+    /// Of R.
+    inverse: Vec<f64>,
+    /// Squares of the lengths of columns, and inverses of R's diagonal.
+    squares: Vec<[f64; 2]>,
 }
 
-/// Adds the upper triangle of `W' W` over some rows of columns that are `stride` apart.
-#[inline(always)]
-fn add_gram(a: &[f64], stride: usize, rows: std::ops::Range<usize>, gram: &mut [f64], k: usize) {
-    let column = |j: usize| &a[j * stride + rows.start..j * stride + rows.end];
-    for i in 0..k {
-        let mut j = i;
-        while j + 4 <= k {
-            let others = [column(j), column(j + 1), column(j + 2), column(j + 3)];
-            for (c, sum) in dots(column(i), others).into_iter().enumerate() {
-                gram[i * k + j + c] += sum;
-            }
-            j += 4;
-        }
-        while j < k {
-            let [sum] = dots(column(i), [column(j)]);
-            gram[i * k + j] += sum;
-            j += 1;
+impl<T: Real> Room<T> {
+    pub fn new(rows: Rows) -> Self {
+        let square = rows.padded * rows.padded;
+        Self {
+            block: Block::new(rows),
+            product: Block::new(rows),
+            part: vec![0.0; square],
+            gram: vec![0.0; square],
+            inverse: vec![0.0; square],
+            squares: vec![[0.0; 2]; rows.k],
         }
     }
 }
 
-/// Multiplies some rows by an upper triangular matrix from the right, in place.
+/// `y += factor x`, whole registers of numbers.
 #[inline(always)]
-fn multiply(a: &mut [f64], stride: usize, rows: std::ops::Range<usize>, upper: &[f64], k: usize) {
-    let length = rows.len();
-    for j in (0..k).rev() {
-        let (before, rest) = a.split_at_mut(j * stride);
-        let before = &*before;
-        let column = &mut rest[rows.start..rows.end];
-        let own = upper[j * k + j];
-        column.iter_mut().for_each(|v| *v *= own);
-        let mut l = 0;
-        while l + 4 <= j {
-            let part = |c: usize| &before[(l + c) * stride + rows.start..][..length];
-            let (w, x, y, z) = (part(0), part(1), part(2), part(3));
-            let [f, g, h, m]: [f64; 4] = std::array::from_fn(|c| upper[(l + c) * k + j]);
-            for i in 0..length.min(column.len()) {
-                let sum = x[i].mul_add(g, w[i].mul_add(f, column[i]));
-                column[i] = z[i].mul_add(m, y[i].mul_add(h, sum));
-            }
-            l += 4;
-        }
-        while l < j {
-            add_multiple(
-                column,
-                upper[l * k + j],
-                &before[l * stride + rows.start..][..length],
-            );
-            l += 1;
+fn add_multiple(y: &mut [f64], factor: f64, x: &[f64]) {
+    let (y, x) = (y.as_chunks_mut::<PAD>().0, x.as_chunks::<PAD>().0);
+    for (y, x) in y.iter_mut().zip(x) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = x.mul_add(factor, *y);
         }
     }
 }
 
-/// R and its inverse from the upper triangle of `W' W`; none if W is too near to being dependent.
 #[inline(always)]
-fn cholesky(gram: &[f64], k: usize) -> Option<(Vec<f64>, Vec<f64>)> {
-    let mut r = vec![0.0; k * k];
-    let mut inverse = vec![0.0; k * k];
-    let mut size = 0.0;
+fn scale(y: &mut [f64], factor: f64) {
+    y.iter_mut().for_each(|y| *y *= factor);
+}
+
+/// R in the place of `W' W`, and its inverse; false if W is too near to being dependent, or not finite.
+#[inline(always)]
+fn cholesky(
+    gram: &mut [f64],
+    inverse: &mut [f64],
+    squares: &mut [[f64; 2]],
+    padded: usize,
+) -> bool {
+    let k = squares.len();
+    for (j, square) in squares.iter_mut().enumerate() {
+        square[0] = gram[j * padded + j];
+    }
     for j in 0..k {
-        for i in 0..j {
-            let sum: f64 = (0..i).map(|l| r[l * k + i] * r[l * k + j]).sum();
-            r[i * k + j] = (gram[i * k + j] - sum) / r[i * k + i];
-        }
-        let whole = gram[j * k + j];
-        let square = whole - (0..j).map(|l| r[l * k + j] * r[l * k + j]).sum::<f64>();
+        let (above, below) = gram.split_at_mut((j + 1) * padded);
+        let row = &mut above[j * padded..];
+        let (square, whole) = (row[j], squares[j][0]);
         // False for NaN as well.
         if !(square > whole / WORST && square.is_finite()) {
-            return None;
+            return false;
         }
-        r[j * k + j] = square.sqrt();
-        inverse[j * k + j] = 1.0 / r[j * k + j];
-        for i in 0..j {
-            let sum: f64 = (i..j).map(|l| inverse[i * k + l] * r[l * k + j]).sum();
-            inverse[i * k + j] = -sum / r[j * k + j];
+        let length = square.sqrt();
+        let by = 1.0 / length;
+        squares[j][1] = by;
+        scale(row, by);
+        row[..j].fill(0.0);
+        row[j] = length;
+        for (i, later) in (j + 1..k).zip(below.chunks_exact_mut(padded)) {
+            add_multiple(later, -row[i], row);
         }
-        let column = (0..=j).map(|l| gram[l * k + l] * inverse[l * k + j] * inverse[l * k + j]);
-        size += column.sum::<f64>();
     }
-    (size <= WORST).then_some((r, inverse))
+    let mut size = 0.0;
+    for i in (0..k).rev() {
+        let (before, later) = inverse.split_at_mut((i + 1) * padded);
+        let row = &mut before[i * padded..];
+        row.fill(0.0);
+        row[i] = 1.0;
+        for (l, later) in (i + 1..k).zip(later.chunks_exact(padded)) {
+            add_multiple(row, -gram[i * padded + l], later);
+        }
+        scale(row, squares[i][1]);
+        size += squares[i][0] * row.iter().map(|v| v * v).sum::<f64>();
+    }
+    size <= WORST
 }
 
 /// Keeps the product of this pass's R with that of the pass before.
-#[inline(always)]
-fn keep(factors: &mut Factors, r: &[f64], pass: usize, k: usize) {
+fn keep(factors: &mut Factors, r: &[f64], pass: usize, padded: usize) {
+    let k = factors.found.len();
+    let rows = r.chunks_exact(padded);
     if pass == 0 {
-        factors.r.copy_from_slice(r);
+        for (place, row) in factors.r.chunks_exact_mut(k).zip(rows) {
+            place.copy_from_slice(&row[..k]);
+        }
     } else {
         for j in 0..k {
-            for i in 0..=j {
-                let product = (i..=j).map(|l| r[i * k + l] * factors.r[l * k + j]);
+            for (i, row) in rows.clone().enumerate().take(j + 1) {
+                let product = (i..=j).map(|l| row[l] * factors.r[l * k + j]);
                 // Row i of the old R is not needed by the rows below.
                 factors.r[i * k + j] = product.sum();
             }
@@ -153,163 +130,191 @@ fn keep(factors: &mut Factors, r: &[f64], pass: usize, k: usize) {
     factors.replaced = 0;
 }
 
-/// Passes that working precision takes.
-fn passes<T>() -> usize {
-    if size_of::<T>() == 4 { 1 } else { 2 }
-}
-
-/// Factors the matrix in `a`, column after column; false, with `a` as it was, if it is badly conditioned.
-#[inline(always)]
-pub(super) fn factor<T>(a: &mut [f64], shape: Shape, factors: &mut Factors) -> bool {
-    let Shape { n, k, .. } = shape;
-    let blocks = || {
-        (0..n)
-            .step_by(BLOCK)
-            .map(|start| start..(start + BLOCK).min(n))
-    };
-    for pass in 0..passes::<T>() {
-        let mut gram = vec![0.0; k * k];
-        for rows in blocks() {
-            add_gram(a, n, rows, &mut gram, k);
-        }
-        // The second pass, over columns that are nearly orthonormal, cannot fail.
-        let Some((r, inverse)) = cholesky(&gram, k) else {
-            return false;
-        };
-        for rows in blocks() {
-            multiply(a, n, rows, &inverse, k);
-        }
-        keep(factors, &r, pass, k);
-    }
-    true
-}
-
-/// Where the rows of one matrix lie in its piece, which begins with its first element.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rows {
-    pub count: usize,
-    pub stride: usize,
-}
-
-impl Rows {
-    /// Copies rows of all columns and divides these by powers of two.
-    #[inline(always)]
-    fn gather<T: Real>(
-        self,
-        piece: &Piece<'_, T>,
-        rows: &std::ops::Range<usize>,
-        block: &mut [f64],
-        exponents: &[i32],
-    ) {
-        for (j, (column, exponent)) in block.chunks_exact_mut(BLOCK).zip(exponents).enumerate() {
-            let factor = super::twin::power_of_two(-exponent);
-            let source = piece.column(j).get(rows.start * self.stride..);
-            let source = source
-                .unwrap_or_default()
-                .iter()
-                .step_by(self.stride.max(1));
-            for (place, value) in column.iter_mut().zip(source).take(rows.len()) {
-                *place = value.to_f64() * factor;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn scatter<T: Real>(
-        self,
-        piece: &mut Piece<'_, T>,
-        rows: &std::ops::Range<usize>,
-        block: &[f64],
-    ) {
-        for (j, column) in block.chunks_exact(BLOCK).enumerate() {
-            let target = piece.column_mut(j).get_mut(rows.start * self.stride..);
-            let target = target
-                .unwrap_or_default()
-                .iter_mut()
-                .step_by(self.stride.max(1));
-            for (place, value) in target.zip(column).take(rows.len()) {
-                *place = T::from_f64(*value);
-            }
-        }
-    }
-}
-
-/// Factors a matrix where it lies, some rows at a time; false, with nothing changed, if it is badly
-/// conditioned. Threads share the rows, but sums are added in the order of the rows.
-pub(super) fn stream<T: Real>(
-    mut piece: Piece<'_, T>,
+/// Adds `W' W` of some rows to `room.part`.
+struct Sum<'t, 'a, T> {
     rows: Rows,
-    shape: Shape,
-    factors: &mut Factors,
-    parallel: bool,
-) -> bool {
-    let Shape { n, k, .. } = shape;
-    let chunk = BLOCK * BLOCKS;
-    let chunks = n.div_ceil(chunk);
-    for pass in 0..passes::<T>() {
-        let exponents = if pass == 0 {
-            factors.exponents.clone()
-        } else {
-            vec![0; k]
-        };
-        let sums = |index: usize| {
-            let mut gram = vec![0.0; k * k];
-            let mut block = vec![0.0; k * BLOCK];
-            let end = ((index + 1) * chunk).min(n);
-            simd(
-                #[inline(always)]
-                || {
-                    for start in (index * chunk..end).step_by(BLOCK) {
-                        let own = start..(start + BLOCK).min(end);
-                        rows.gather(&piece, &own, &mut block, &exponents);
-                        add_gram(&block, BLOCK, 0..own.len(), &mut gram, k);
-                    }
-                },
-            );
-            gram
-        };
-        let grams: Vec<Vec<f64>> = if parallel {
-            (0..chunks).into_par_iter().map(sums).collect()
-        } else {
-            (0..chunks).map(sums).collect()
-        };
-        let mut gram = vec![0.0; k * k];
-        for part in grams {
-            gram.iter_mut()
-                .zip(part)
-                .for_each(|(sum, part)| *sum += part);
+    place: (&'t Piece<'a, T>, usize),
+    range: Range<usize>,
+    exponents: &'t [i32],
+    room: &'t mut Room<T>,
+}
+
+impl<T: Real> WithSimd for Sum<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Room { block, part, .. } = self.room;
+        part.fill(0.0);
+        for range in self.rows.blocks(self.range) {
+            block.gather(self.place, self.rows, &range, self.exponents);
+            let numbers = &block.numbers[..range.len() * self.rows.padded];
+            add_gram(simd, numbers, self.rows.width(), part);
         }
-        let Some((r, inverse)) = cholesky(&gram, k) else {
-            return false;
+    }
+}
+
+/// Multiplies some rows by the inverse of R.
+struct Product<'t, 'a, T> {
+    rows: Rows,
+    place: (&'t mut Piece<'a, T>, usize),
+    range: Range<usize>,
+    exponents: &'t [i32],
+    /// Whether the rows are still in the block.
+    kept: bool,
+    inverse: &'t [f64],
+    block: &'t mut Block<T>,
+    product: &'t mut Block<T>,
+}
+
+impl<T: Real> WithSimd for Product<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows, block, .. } = self;
+        let (piece, base) = self.place;
+        for range in rows.blocks(self.range) {
+            if !self.kept {
+                block.gather((piece, base), rows, &range, self.exponents);
+            }
+            let count = range.len() * rows.padded;
+            let parts = (&block.numbers[..count], &mut self.product.numbers[..count]);
+            multiply(simd, parts, self.inverse, rows.width());
+            self.product.scatter((piece, base), rows, &range);
+        }
+    }
+}
+
+/// One matrix, the first element of which is number `base` of its piece.
+pub(super) struct Tall<'t, 'a, T> {
+    pub rows: Rows,
+    pub piece: &'t mut Piece<'a, T>,
+    pub base: usize,
+    /// Whether threads may share the rows. Sums are added in the order of the rows all the same.
+    pub parallel: bool,
+}
+
+impl<T: Real> Tall<'_, '_, T> {
+    /// Rows of a thread.
+    fn chunk(&self) -> usize {
+        self.rows.block * BLOCKS
+    }
+
+    fn is_shared(&self) -> bool {
+        self.parallel && self.rows.count > self.chunk()
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = Range<usize>> {
+        let (count, chunk) = (self.rows.count, self.chunk());
+        (0..count)
+            .step_by(chunk)
+            .map(move |start| start..(start + chunk).min(count))
+    }
+
+    fn sum(&self, range: Range<usize>, exponents: &[i32], room: &mut Room<T>) {
+        pulp::Arch::new().dispatch(Sum {
+            rows: self.rows,
+            place: (&*self.piece, self.base),
+            range,
+            exponents,
+            room,
+        });
+    }
+
+    /// `W' W` in `room.gram`.
+    fn gram(&self, exponents: &[i32], room: &mut Room<T>) {
+        room.gram.fill(0.0);
+        let add = |gram: &mut [f64], part: &[f64]| {
+            gram.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
         };
+        if self.is_shared() {
+            let chunks: Vec<Range<usize>> = self.chunks().collect();
+            let part = |range: Range<usize>| {
+                let mut own = Room::new(self.rows);
+                self.sum(range, exponents, &mut own);
+                own.part
+            };
+            let parts: Vec<Vec<f64>> = chunks.into_par_iter().map(part).collect();
+            parts.iter().for_each(|part| add(&mut room.gram, part));
+        } else {
+            for range in self.chunks() {
+                self.sum(range, exponents, room);
+                add(&mut room.gram, &room.part);
+            }
+        }
+    }
+
+    /// Q in the place of W.
+    fn apply(&mut self, exponents: &[i32], room: &mut Room<T>) {
+        let (rows, base, chunk) = (self.rows, self.base, self.chunk());
+        let inverse = &room.inverse;
+        let shared = self.is_shared();
+        let whole = |piece: &mut Piece<'_, T>, base, rows: Rows, blocks: [&mut Block<T>; 2]| {
+            let [block, product] = blocks;
+            pulp::Arch::new().dispatch(Product {
+                rows,
+                place: (piece, base),
+                range: 0..rows.count,
+                exponents,
+                kept: !shared && rows.count <= rows.block,
+                inverse,
+                block,
+                product,
+            });
+        };
+        if !shared {
+            let blocks = [&mut room.block, &mut room.product];
+            return whole(self.piece, base, rows, blocks);
+        }
         let axis = Axis {
-            count: n,
+            count: rows.count,
             stride: rows.stride,
             span: 1,
         };
-        let pieces = piece.reborrow().split(axis, chunk);
-        let each = if pieces.len() == 1 { n } else { chunk };
-        let apply = |(index, mut piece): (usize, Piece<'_, T>)| {
-            let count = each.min(n - index * each);
-            let mut block = vec![0.0; k * BLOCK];
-            simd(
+        let pieces = self.piece.reborrow_from(base).split(axis, chunk);
+        let each = if pieces.len() == 1 { rows.count } else { chunk };
+        let part = |(index, mut piece): (usize, Piece<'_, T>)| {
+            let count = each.min(rows.count - index * each);
+            let mut blocks = [Block::new(rows), Block::new(rows)];
+            let [block, product] = &mut blocks;
+            whole(&mut piece, 0, rows.first(count), [block, product]);
+        };
+        pieces.into_par_iter().enumerate().for_each(part);
+    }
+
+    /// Factors the matrix; false, with nothing changed, if it is badly conditioned or not finite.
+    pub fn factor(&mut self, factors: &mut Factors, room: &mut Room<T>) -> bool {
+        let padded = self.rows.padded;
+        // One pass is enough for the rounding of single precision.
+        let passes = if size_of::<T>() == 4 { 1 } else { 2 };
+        for pass in 0..passes {
+            let zeros = [0; 64];
+            let exponents = if pass == 0 {
+                &factors.exponents[..]
+            } else {
+                &zeros
+            };
+            self.gram(exponents, room);
+            let conditioned = simd(
                 #[inline(always)]
                 || {
-                    for start in (0..count).step_by(BLOCK) {
-                        let own = start..(start + BLOCK).min(count);
-                        rows.gather(&piece, &own, &mut block, &exponents);
-                        multiply(&mut block, BLOCK, 0..own.len(), &inverse, k);
-                        rows.scatter(&mut piece, &own, &block);
+                    let (gram, inverse) = (&mut room.gram[..], &mut room.inverse[..]);
+                    if padded == PAD {
+                        // A width that the compiler knows.
+                        cholesky(gram, inverse, &mut room.squares, PAD)
+                    } else {
+                        cholesky(gram, inverse, &mut room.squares, padded)
                     }
                 },
             );
-        };
-        if parallel {
-            pieces.into_par_iter().enumerate().for_each(apply);
-        } else {
-            pieces.into_iter().enumerate().for_each(apply);
+            // The second pass, over columns that are nearly orthonormal, cannot fail.
+            if !conditioned {
+                return false;
+            }
+            self.apply(exponents, room);
+            keep(factors, &room.gram, pass, padded);
         }
-        keep(factors, &r, pass, k);
+        true
     }
-    true
 }

@@ -277,6 +277,7 @@ fn a_matrix_gives_the_same_bits_in_any_batch_and_layout() {
         (64, 33),
         (257, 8),
         (1000, 3),
+        (4099, 5),
     ] {
         for batch in [2, 16, 17, 1000]
             .into_iter()
@@ -317,27 +318,27 @@ fn a_matrix_gives_the_same_bits_in_any_batch_and_layout() {
 
 #[test]
 fn what_lies_between_the_elements_of_a_strided_matrix_stays() {
-    let (batch, n, k) = (3, 40, 5);
-    let plain = Qr::contiguous(3, 40, 5);
-    let w = random::<f32>(batch, n, k);
-    let spread = Qr {
-        offset: 1,
-        column_stride: 2,
-        row_stride: 11,
-        batch_stride: 450,
-        ..plain
-    };
-    let at = |index: usize| 1 + index / (n * k) * 450 + index / k % n * 11 + index % k * 2;
-    let mut held = vec![5.0f32; spread.extents()[0]];
-    w.iter().enumerate().for_each(|(i, v)| held[at(i)] = *v);
-    let (found_spread, expected) = (found(spread, &held), found(plain, &w));
-    let mut exact = vec![5.0f32; held.len()];
-    expected
-        .q
-        .iter()
-        .enumerate()
-        .for_each(|(i, v)| exact[at(i)] = *v);
-    assert_eq!(found_spread.q, exact);
+    // Lanes, a block of rows, and rows for several threads.
+    for (batch, n, k) in [(3, 40, 5), (3, 90, 5), (2, 4200, 5)] {
+        let plain = Qr::contiguous(batch as u32, n as u32, k as u32);
+        let w = random::<f32>(batch, n, k);
+        let apart = 11 * n + 10;
+        let spread = Qr {
+            offset: 1,
+            column_stride: 2,
+            row_stride: 11,
+            batch_stride: apart as u32,
+            ..plain
+        };
+        let at = |index: usize| 1 + index / (n * k) * apart + index / k % n * 11 + index % k * 2;
+        let mut held = vec![5.0f32; spread.extents()[0]];
+        w.iter().enumerate().for_each(|(i, v)| held[at(i)] = *v);
+        let (found_spread, expected) = (found(spread, &held), found(plain, &w));
+        let mut exact = vec![5.0f32; held.len()];
+        let values = expected.q.iter().enumerate();
+        values.for_each(|(i, v)| exact[at(i)] = *v);
+        assert_eq!(found_spread.q, exact);
+    }
 }
 
 #[test]
