@@ -199,7 +199,7 @@ fn changed_chaos_fails() {
         };
         short(&entry).fails(&Device::cpu_f64(), "");
         for tensor in [state, "logR_first64"] {
-            let changed = entry.disturbed(tensor, 1e-2);
+            let changed = entry.disturbed(tensor, 1e-6);
             let changed = short(&changed);
             changed.fails(&Device::cpu_f64(), "logs of event");
         }

@@ -1,12 +1,15 @@
 //! Many trajectories of one small map or flow with tangent vectors beside them, re-orthonormalised on the
 //! way, all in registers.
 
+mod blocks;
 mod formulas;
+mod ledger;
 mod orthonormalise;
 mod systems;
 #[cfg(test)]
 mod tests;
 mod twin;
+mod watch;
 
 pub use systems::DynamicalSystem;
 pub use twin::Propagate;

@@ -18,13 +18,6 @@ fn wrapped(x: f32, period: f32) -> f32 {
     return fma(-floor(x / period), period, x);
 }
 
-// (cos x, sin x) for |x| far below 2^20: quarter turns are taken off in two parts.
-fn cosine_sine(x: f32) -> vec2<f32> {
-    let quarter = round(x * 0.63661977);
-    let rest = fma(quarter, 4.3711388e-8, fma(quarter, -1.5707964, x));
-    return rotation(u32(i32(quarter)) & 3u, rest);
-}
-
 fn plane(a: vec2<f32>, b: vec2<f32>) -> mat4x4<f32> {
     let zero = vec4<f32>(0.0);
     return mat4x4<f32>(vec4<f32>(a, 0.0, 0.0), vec4<f32>(b, 0.0, 0.0), zero, zero);

@@ -29,12 +29,13 @@ fn check(a: &[f64], rows: usize, columns: usize) -> Result<(), MatrixError> {
 }
 
 /// Columns of a row-major matrix.
-fn columns_of(a: &[f64], columns: usize) -> Vec<Vec<f64>> {
+/// Columns of a row-major matrix.
+pub(crate) fn columns_of(a: &[f64], columns: usize) -> Vec<Vec<f64>> {
     let column = |j: usize| a.iter().skip(j).step_by(columns).copied().collect();
     (0..columns).map(column).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
@@ -108,42 +109,43 @@ fn reflect(x: &mut [f64], reflector: &[f64]) {
 /// # Errors
 /// As [`qr`].
 pub fn singular_values(a: &[f64], rows: usize, columns: usize) -> Result<Vec<f64>, MatrixError> {
-    const SWEEPS: usize = 60;
     check(a, rows, columns)?;
-    let mut work = columns_of(a, columns);
+    Ok(singular_values_of(columns_of(a, columns)))
+}
+
+/// [`singular_values`] of a matrix whose columns are finite and equally long.
+pub(crate) fn singular_values_of(mut columns: Vec<Vec<f64>>) -> Vec<f64> {
+    const SWEEPS: usize = 60;
     for _ in 0..SWEEPS {
         let mut turned = false;
-        for p in 0..columns {
-            for q in p + 1..columns {
-                turned |= rotate(&mut work, p, q);
+        for j in 1..columns.len() {
+            let (before, after) = columns.split_at_mut(j);
+            let Some(y) = after.first_mut() else { continue };
+            for x in before {
+                turned |= rotate(x, y);
             }
         }
         if !turned {
             break;
         }
     }
-    let mut values: Vec<f64> = work
-        .iter()
-        .map(|column| dot(column, column).sqrt())
-        .collect();
+    let lengths = columns.iter().map(|column| dot(column, column).sqrt());
+    let mut values: Vec<f64> = lengths.collect();
     values.sort_by(|a, b| b.total_cmp(a));
-    Ok(values)
+    values
 }
 
-/// Makes two columns orthogonal; whether they were not.
-fn rotate(columns: &mut [Vec<f64>], p: usize, q: usize) -> bool {
-    let (left, right) = columns.split_at_mut(q);
-    let (x, y) = (&mut left[p], &mut right[0]);
+/// Turns two columns in their plane until they are orthogonal; whether they were not.
+fn rotate(x: &mut [f64], y: &mut [f64]) -> bool {
     let (xx, yy, xy) = (dot(x, x), dot(y, y), dot(x, y));
-    if xy.abs() <= f64::EPSILON * (xx * yy).sqrt() || xy == 0.0 {
+    if xy.abs() <= f64::EPSILON * (xx * yy).sqrt() {
         return false;
     }
     let ratio = (yy - xx) / (2.0 * xy);
     let tangent = ratio.signum() / (ratio.abs() + ratio.hypot(1.0));
     let cosine = 1.0 / tangent.hypot(1.0);
-    let sine = cosine * tangent;
-    for (x, y) in x.iter_mut().zip(y.iter_mut()) {
-        (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
+    for (x, y) in x.iter_mut().zip(y) {
+        (*x, *y) = (cosine * (*x - tangent * *y), cosine * (tangent * *x + *y));
     }
     true
 }

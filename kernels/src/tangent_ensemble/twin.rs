@@ -1,10 +1,13 @@
 //! The CPU's ensembles: blocks of trajectories over the thread pool, packets of them through all steps.
 
+use super::blocks::{Block, gathered, put_strided, scattered, strided};
 use super::formulas::{
     Cat, DoubleGyre, Dynamics, Henon, HenonHeiles, Ikeda, Logistic, Lorenz63, Oscillator, Rossler,
     StandardMap, VanDerPol, Vector,
 };
-use super::orthonormalise::{Column, LEAST, orthonormalise};
+use super::ledger::Ledger;
+use super::orthonormalise::orthonormalise;
+use super::watch::Watch;
 use super::{DynamicalSystem, TangentEnsemble};
 use crate::ode_ensemble::{OdeMethod, clock_at};
 use crate::packet::{Packet, WIDEST};
@@ -47,80 +50,6 @@ impl Propagate for f64 {
         operands: &mut Operands<'_, Self>,
     ) -> Result<(), KernelError> {
         run(ensemble, operands)
-    }
-}
-
-/// Some trajectories, number after number.
-struct Block<T> {
-    trajectories: usize,
-    /// `[dimension, trajectories]`.
-    state: Vec<T>,
-    /// `[parameters, trajectories]`, or one number each.
-    parameters: Vec<Vec<T>>,
-    /// `[tangents * dimension, trajectories]`.
-    tangent: Vec<T>,
-    /// `[4 * tangents, trajectories]`.
-    sums: Vec<T>,
-    /// `[records * tangents, trajectories]`, those of this launch.
-    logs: Vec<T>,
-    /// `[states * dimension, trajectories]`, those of this launch.
-    states: Vec<T>,
-    /// `[3, trajectories]`.
-    status: Vec<u32>,
-}
-
-/// Rows `rows` of an operand whose rows hold one number of each of `total` trajectories.
-fn gathered<E: Copy>(from: &[E], rows: usize, total: usize, first: usize, count: usize) -> Vec<E> {
-    let parts = from.chunks(total.max(1)).take(rows);
-    parts
-        .flat_map(|row| row.iter().skip(first).take(count).copied())
-        .collect()
-}
-
-/// Writes rows back; the first of them is row `start` of the operand.
-fn scattered<E: Copy>(
-    to: &mut [E],
-    start: usize,
-    total: usize,
-    first: usize,
-    part: &[E],
-    count: usize,
-) {
-    let rows = to.chunks_mut(total.max(1)).skip(start);
-    for (row, part) in rows.zip(part.chunks(count.max(1))) {
-        for (place, value) in row.iter_mut().skip(first).zip(part) {
-            *place = *value;
-        }
-    }
-}
-
-/// Element of component `row % dimension` of tangent, or state, `row / dimension`.
-fn element(p: &TangentEnsemble, row: usize, trajectory: usize) -> usize {
-    let dimension = p.system.dimension() as usize;
-    (row / dimension) * p.tangent_stride as usize
-        + (row % dimension) * p.component_stride as usize
-        + trajectory * p.example_stride as usize
-}
-
-fn strided<T: Copy>(
-    p: &TangentEnsemble,
-    from: &[T],
-    rows: usize,
-    range: std::ops::Range<usize>,
-) -> Vec<T> {
-    let places = (0..rows).flat_map(|row| range.clone().map(move |i| element(p, row, i)));
-    places
-        .filter_map(|place| from.get(place).copied())
-        .collect()
-}
-
-fn put_strided<T: Copy>(p: &TangentEnsemble, to: &mut [T], part: &[T], first: usize, count: usize) {
-    for (row, values) in part.chunks(count.max(1)).enumerate() {
-        for (i, value) in values.iter().enumerate() {
-            if let Some(place) = to.get_mut(element(p, row, first + i)) {
-                *place = *value;
-            }
-        }
     }
 }
 
@@ -486,126 +415,6 @@ impl<T: Real, F: Dynamics<D, P>, const D: usize, const P: usize> Steps<'_, T, F,
             ledger.enter(j, column, used, summed);
         });
         *record += usize::from(records);
-    }
-}
-
-/// Where logarithms go.
-struct Ledger<'a, T> {
-    sums: &'a mut [T],
-    /// Records, and the row of the one that is due.
-    logs: Option<(&'a mut Vec<T>, usize)>,
-    status: &'a mut [u32],
-    row: usize,
-    start: usize,
-    k: usize,
-    done: u32,
-}
-
-impl<T: Real> Ledger<'_, T> {
-    /// Enters column `j` of the lanes in use.
-    #[inline(always)]
-    fn enter(&mut self, j: usize, column: &Column<T>, used: usize, summed: bool) {
-        let (row, k) = (self.row, self.k);
-        for lane in 0..used {
-            let at = self.start + lane;
-            let length = column.diagonal[lane];
-            let bad = &mut self.status[row + at];
-            if !length.is_finite() && *bad == 0 {
-                *bad = self.done;
-            }
-            let bad = *bad != 0;
-            if column.replaced[lane] {
-                self.status[at] = self.status[at].saturating_add(1);
-            }
-            if !summed {
-                continue;
-            }
-            if !bad {
-                let log = length.maximum(T::from_f64(LEAST)).ln();
-                add(self.sums, [j, k + j].map(|r| r * row + at), log);
-                add(self.sums, [2 * k + j, 3 * k + j].map(|r| r * row + at), log);
-            }
-            if let Some((logs, first)) = &mut self.logs {
-                let places = [2 * k + j, 3 * k + j].map(|r| r * row + at);
-                logs[(*first + j) * row + at] = self.sums[places[0]] + self.sums[places[1]];
-                for place in places {
-                    self.sums[place] = T::ZERO;
-                }
-            }
-        }
-    }
-}
-
-/// Adds a number to a sum and what rounding leaves out of it (Knuth, TAOCP 2, 4.2.2, theorem B).
-#[inline(always)]
-fn add<T: Real>(sums: &mut [T], [high, low]: [usize; 2], value: T) {
-    let before = sums[high];
-    let sum = before + value;
-    let part = sum - before;
-    sums[high] = sum;
-    sums[low] += (before - (sum - part)) + (value - part);
-}
-
-/// Looks for states that are not finite, and for orbits that have come back.
-struct Watch<S: Simd, T: Real> {
-    /// Step from which on `fine` is counted.
-    first: u32,
-    /// Steps since then after which all numbers were finite.
-    fine: Vector<S, T>,
-    /// A state of a while ago, and how often the orbit has been there since.
-    saved: Vector<S, T>,
-    met: Vector<S, T>,
-}
-
-impl<S: Simd, T: Real> Watch<S, T> {
-    #[inline(always)]
-    fn new(first: u32, x: Vector<S, T>) -> Self {
-        let zero = x.constant(0.0);
-        Self {
-            first,
-            fine: zero,
-            saved: x,
-            met: zero,
-        }
-    }
-
-    /// Takes in the state after step `index` of the launch. Brent's search for cycles, in systems of one
-    /// number: those of more have too many states to come back to one.
-    #[inline(always)]
-    fn see<const D: usize>(&mut self, x: &[Vector<S, T>; D], index: u32) {
-        let (zero, one) = (x[0].constant(0.0), x[0].constant(1.0));
-        let mut difference = zero;
-        for &x in x {
-            // Nothing, but NaN where the number is infinite or NaN.
-            difference = difference + x * zero;
-        }
-        self.fine = self.fine + difference.where_at_most(zero, one, zero);
-        if D == 1 {
-            let apart = (x[0] - self.saved).abs();
-            self.met = self.met + apart.where_at_most(zero, one, zero);
-            if (index + 1).is_power_of_two() {
-                self.saved = x[0];
-            }
-        }
-    }
-
-    /// Writes to the status what has been seen up to step `done`.
-    #[inline(always)]
-    fn report(&mut self, done: u32, status: &mut [u32], row: usize, start: usize, used: usize) {
-        let steps = T::from_f64(f64::from(done - self.first));
-        let (fine, met) = (self.fine.lanes(), self.met.lanes());
-        for lane in 0..used {
-            let bad = &mut status[row + start + lane];
-            if fine[lane] < steps && *bad == 0 {
-                *bad = self.first + fine[lane].to_f64() as u32 + 1;
-            }
-            let back = &mut status[2 * row + start + lane];
-            if met[lane] > T::ZERO && *back == 0 {
-                *back = done;
-            }
-        }
-        let zero = self.fine.constant(0.0);
-        (self.first, self.fine, self.met) = (done, zero, zero);
     }
 }
 

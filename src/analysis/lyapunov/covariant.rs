@@ -2,7 +2,7 @@
 
 use super::error::{LyapunovError, shape};
 use super::logs::Logs;
-use super::singular::{dot, singular_values};
+use crate::analysis::matrices::{dot, singular_values_of};
 use attractor_kernels::philox::philox4x32;
 use std::ops::Range;
 
@@ -282,7 +282,7 @@ fn splitting_angle(c: &[f64], k: usize, leading: usize) -> f64 {
         others.push(column);
     }
     let parts = others.iter().map(|column| column[leading..].to_vec());
-    let sines = singular_values(parts.collect());
+    let sines = singular_values_of(parts.collect());
     sines.last().map_or(0.0, |sine| sine.min(1.0).asin())
 }
 

@@ -4,7 +4,6 @@
 mod bootstrap;
 mod covariant;
 mod error;
-mod granularity;
 mod logs;
 mod singular;
 mod spectrum;
@@ -15,7 +14,6 @@ pub use bootstrap::{
 };
 pub use covariant::{CovariantVectors, History, covariant_vectors};
 pub use error::LyapunovError;
-pub use granularity::Granularity;
 pub use logs::{Logs, Running};
 pub use singular::singular_exponents;
 pub use spectrum::{KaplanYorke, SumRule, entropy_bound, kaplan_yorke};

@@ -1,6 +1,7 @@
 //! Exponents by definition: singular values of the derivative of a whole orbit.
 
 use super::error::{LyapunovError, shape};
+use crate::analysis::matrices::{columns_of, singular_values_of};
 
 /// `ln sigma_i / time` of the singular values of the derivative of a map over that time, `[dimension,
 /// dimension]`, in falling order. Exponents by QR tend to these; over a finite time they depend on the
@@ -28,58 +29,8 @@ pub fn singular_exponents(
             column: at % dimension,
         });
     }
-    let columns = (0..dimension).map(|j| {
-        derivative
-            .iter()
-            .skip(j)
-            .step_by(dimension)
-            .copied()
-            .collect()
-    });
-    let values = singular_values(columns.collect());
+    let values = singular_values_of(columns_of(derivative, dimension));
     Ok(values.iter().map(|value| value.ln() / time).collect())
-}
-
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// Singular values in falling order, by one-sided Jacobi rotations of the columns (Hestenes, 1958), which
-/// find small values accurately too.
-pub(super) fn singular_values(mut columns: Vec<Vec<f64>>) -> Vec<f64> {
-    const SWEEPS: usize = 60;
-    for _ in 0..SWEEPS {
-        let mut turned = false;
-        for j in 1..columns.len() {
-            let (before, after) = columns.split_at_mut(j);
-            let Some(b) = after.first_mut() else { continue };
-            for a in before {
-                turned |= make_orthogonal(a, b);
-            }
-        }
-        if !turned {
-            break;
-        }
-    }
-    let lengths = columns.iter().map(|column| dot(column, column).sqrt());
-    let mut lengths: Vec<f64> = lengths.collect();
-    lengths.sort_by(|a, b| b.total_cmp(a));
-    lengths
-}
-
-/// Turns two columns in their plane until they are orthogonal; whether they were not.
-fn make_orthogonal(a: &mut [f64], b: &mut [f64]) -> bool {
-    let (aa, bb, ab) = (dot(a, a), dot(b, b), dot(a, b));
-    if ab.abs() <= f64::EPSILON * (aa * bb).sqrt() {
-        return false;
-    }
-    let tau = (bb - aa) / (2.0 * ab);
-    let t = tau.signum() / (tau.abs() + tau.hypot(1.0));
-    let cosine = 1.0 / t.hypot(1.0);
-    for (a, b) in a.iter_mut().zip(b) {
-        (*a, *b) = (cosine * (*a - t * *b), cosine * (t * *a + *b));
-    }
-    true
 }
 
 #[cfg(test)]

@@ -163,3 +163,25 @@ fn cycles_of_the_machine_are_told() {
     let mean = double.total(&kernel, 0, 0) / 6e4;
     assert!((mean - 2.0_f64.ln()).abs() < 3e-3, "{mean}");
 }
+
+/// Orbits on and off cycles side by side: the step is that of the orbit, wherever QR takes place.
+#[test]
+fn cycles_are_told_by_their_step() {
+    fn check<T: Scalar>(every: u32) {
+        let mut kernel = TangentEnsemble::of_map(DynamicalSystem::LOGISTIC, 5, 1, 40);
+        kernel.tangents = 1;
+        kernel.reorthonormalise_every = every;
+        // At once; 1/2, 1, 0, 0; 3/4 for ever; chaos; off to infinity.
+        let state = [0.0, 0.5, 0.75, 0.314_159_2, -3.0];
+        let mut found = Buffers::<T>::of(&kernel, &state, &[1.0; 5]);
+        found.parameters = vec![T::from_f64(4.0)];
+        found.run(kernel);
+        assert_eq!(found.status[10..], [1, 3, 1, 0, 0], "every {every}");
+        assert_eq!(found.status[5..9], [0; 4]);
+        assert!(found.status[9] > 0);
+    }
+    for every in [1, 2, 7, 40] {
+        check::<f32>(every);
+        check::<f64>(every);
+    }
+}
