@@ -1,4 +1,4 @@
-// y = ((x - mean) / sqrt(variance + epsilon) * weight + bias) * (1 + scale) + shift
+// y = f(((x - mean) / sqrt(variance + epsilon) * weight + bias) * (1 + scale) + shift), f an activation
 //
 // x, y [batch, rows, width], each addressed by offset and strides with contiguous columns; weight and
 // bias [width]; scale and shift one [width] vector a row, an example, a step of an orbit,

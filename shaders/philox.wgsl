@@ -1,12 +1,13 @@
 // Random numbers from Philox4x32-10: out[row, i] from key (seed_low, seed_high) and counter
 // (block, step, first_example + row, stream), where block = i / 4 over the floats of one row.
 //
-// out [rows, length] for the uniform and normal kinds, [rows, length, 2] for the pair kind. One
+// out [rows, length] for the uniform, normal and exponential kinds, [rows, length, 2] for the pair kind. One
 // invocation makes the four floats of one block; workgroups of 64, no workgroup memory.
 //
 // Numeric contract: the uniform kinds are the same bits on every device. Normals are Box-Muller
 // through the polynomials of common/elementary.wgsl, not the built-in log, sin and cos, whose error WGSL
-// hardly bounds: within 1e-6 (1 + |x|) of the exact transform of the same bits.
+// hardly bounds: within 1e-6 (1 + |x|) of the exact transform of the same bits. Exponentials are -ln u of
+// 23 bits, within 1e-6 (1 + x).
 //#import linear_index
 //#import philox
 //#import normals
@@ -24,11 +25,13 @@ struct Params {
 
 const KIND_UNIFORM_PAIR: u32 = 1u;
 const KIND_NORMAL: u32 = 2u;
+const KIND_EXPONENTIAL: u32 = 3u;
 
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 
+const INVERSE_23: f32 = 1.1920928955078125e-7; // 2^-23
 const INVERSE_48: f32 = 3.552713678800501e-15; // 2^-48
 
 @compute @workgroup_size(64)
@@ -53,6 +56,14 @@ fn main(
         values.w = f32(bits.w >> 8u) * INVERSE_48;
     } else if p.kind == KIND_NORMAL {
         values = vec4<f32>(normals(bits.x, bits.y), normals(bits.z, bits.w));
+    } else if p.kind == KIND_EXPONENTIAL {
+        let uniforms = (vec4<f32>(bits >> vec4<u32>(9u)) + 0.5) * INVERSE_23;
+        values = vec4<f32>(
+            -logarithm(uniforms.x),
+            -logarithm(uniforms.y),
+            -logarithm(uniforms.z),
+            -logarithm(uniforms.w),
+        );
     }
     let first = row * width + block * 4u;
     let lanes = min(4u, width - block * 4u);

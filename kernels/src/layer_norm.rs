@@ -9,7 +9,7 @@ row_norm! {
     /// of `x`, `[batch, rows, width]` (Ba, Kiros, Hinton 2016; the modulation is adaptive layer norm as in
     /// Peebles, Xie 2023). The variance is biased and taken in a second pass about the mean.
     ///
-    /// Columns are contiguous; rows of x and y are addressed by offsets and strides in elements.
+    /// The result goes through `activation`, the identity if not set. Columns are contiguous; rows of x and y are addressed by offsets and strides in elements.
     LayerNorm, "layer_norm", "../../shaders/layer_norm.wgsl",
     // Mean: add. Variance: subtract, multiply, add. Result: multiply by the reciprocal root.
     // A row: two divisions, epsilon, root, reciprocal.
@@ -29,7 +29,7 @@ pub(crate) fn statistics<T: Real>(row: &[T], epsilon: T) -> (T, T) {
 mod tests {
     use super::LayerNorm;
     use crate::test_support::{assert_close, assert_refuses, numbers, run, widen};
-    use crate::{Kernel, KernelError, View};
+    use crate::{Activation, Kernel, KernelError, View};
 
     fn reference(x: &[f64], epsilon: f64) -> Vec<f64> {
         let n = x.len() as f64;
@@ -88,6 +88,34 @@ mod tests {
                 }
             }
             assert_close(&y, &expected, 8e-6, "layer_norm");
+        }
+    }
+
+    #[test]
+    fn an_activation_follows_the_last_stage() {
+        for width in [1u32, 33, 384] {
+            let flags = LayerNorm::WEIGHT | LayerNorm::BIAS;
+            let plain = LayerNorm::contiguous(1, 3, width, 1e-5, flags);
+            let activated = LayerNorm {
+                activation: Activation::MISH,
+                ..plain
+            };
+            let inputs = [3 * width, width, width].map(|count| numbers(count as usize, 8));
+            let norm = |kernel| {
+                let mut y = vec![0.0f32; 3 * width as usize];
+                let mut views: Vec<View<'_, f32>> = (0..6).map(|_| View::Absent).collect();
+                for (view, x) in views.iter_mut().zip(&inputs) {
+                    *view = View::Float(x);
+                }
+                views[5] = View::FloatMut(&mut y);
+                run(kernel, views).unwrap();
+                y
+            };
+            let expected: Vec<f32> = norm(plain)
+                .into_iter()
+                .map(|v| Activation::MISH.apply(v))
+                .collect();
+            assert_eq!(norm(activated), expected);
         }
     }
 

@@ -20,6 +20,9 @@ impl RandomKind {
     pub const UNIFORM_PAIR: Self = Self(1);
     /// Standard normal by the Box-Muller transform of successive word pairs.
     pub const NORMAL: Self = Self(2);
+    /// Exponential of rate one: `-ln u` for `u = (n + 1/2) 2^-23` and n the upper 23 bits of a word, so that
+    /// neither zero nor infinity occurs.
+    pub const EXPONENTIAL: Self = Self(3);
 
     /// Floats written for one element.
     pub fn floats(self) -> u32 {
@@ -89,6 +92,9 @@ impl Philox {
             let [c, d] = normals(bits[2], bits[3]);
             return [a, b, c, d];
         }
+        if self.kind == RandomKind::EXPONENTIAL {
+            return bits.map(|word| -T::from_f64((f64::from(word >> 9) + 0.5) * INVERSE_23).ln());
+        }
         let mut values = bits.map(|word| T::from_f64(f64::from(word >> 8) * INVERSE_24));
         if self.kind == RandomKind::UNIFORM_PAIR {
             let low = T::from_f64(INVERSE_24);
@@ -100,6 +106,7 @@ impl Philox {
 }
 
 const INVERSE_24: f64 = 1.0 / 16_777_216.0;
+const INVERSE_23: f64 = 1.0 / 8_388_608.0;
 
 /// Ten rounds of Philox4x32 over a counter under a key: 128 random bits.
 pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
@@ -153,11 +160,11 @@ impl Kernel for Philox {
                 ));
             }
         }
-        if self.kind.0 > RandomKind::NORMAL.0 {
+        if self.kind.0 > RandomKind::EXPONENTIAL.0 {
             return Err(KernelError::parameter(
                 Self::NAME,
                 "kind",
-                "0 (uniform), 1 (uniform pair) or 2 (normal)",
+                "0 (uniform), 1 (uniform pair), 2 (normal) or 3 (exponential)",
                 self.kind.0,
             ));
         }
@@ -179,10 +186,10 @@ impl Kernel for Philox {
 
     fn cost(&self) -> Cost {
         let floats = element_count(&[self.rows, self.length, self.kind.floats()]) as u64;
-        let per_float = if self.kind == RandomKind::NORMAL {
-            30
-        } else {
-            1
+        let per_float = match self.kind {
+            RandomKind::NORMAL => 30,
+            RandomKind::EXPONENTIAL => 20,
+            _ => 1,
         };
         Cost {
             flops: floats.saturating_mul(per_float),
@@ -286,6 +293,7 @@ mod tests {
             RandomKind::UNIFORM,
             RandomKind::UNIFORM_PAIR,
             RandomKind::NORMAL,
+            RandomKind::EXPONENTIAL,
         ] {
             let whole = fill::<f32>(Philox::new(kind, 11, 13, 77, 2));
             let part = Philox {
@@ -342,6 +350,24 @@ mod tests {
     }
 
     #[test]
+    fn exponentials_have_the_moments_and_are_never_zero() {
+        let kernel = Philox::new(RandomKind::EXPONENTIAL, 100, 10_001, 12, 0);
+        let (single, double) = (fill::<f32>(kernel), fill::<f64>(kernel));
+        let mut moments = [0.0f64; 2];
+        for (s, d) in single.iter().zip(&double) {
+            assert!((f64::from(*s) - d).abs() < 1e-6 * (1.0 + d), "{s} {d}");
+            assert!(*s > 0.0 && s.is_finite());
+            moments[0] += d / double.len() as f64;
+            moments[1] += d * d / double.len() as f64;
+        }
+        // E x = 1, E x^2 = 2, with variances 1 and 20.
+        for (found, (exact, variance)) in moments.iter().zip([(1.0, 1.0), (2.0, 20.0f64)]) {
+            let allowed = 4.5 * f64::sqrt(variance / double.len() as f64);
+            assert!((found - exact).abs() < allowed, "{moments:?}");
+        }
+    }
+
+    #[test]
     fn uniforms_fill_the_interval_evenly() {
         let out = fill::<f32>(Philox::new(RandomKind::UNIFORM, 64, 4096, 5, 6));
         let mut counts = [0f64; 256];
@@ -363,7 +389,7 @@ mod tests {
         assert!(good.check().is_ok());
         assert!(Philox { rows: 0, ..good }.check().is_err());
         assert!(Philox { length: 0, ..good }.check().is_err());
-        let kind = RandomKind(3);
+        let kind = RandomKind(4);
         assert!(Philox { kind, ..good }.check().is_err());
         let huge = Philox {
             rows: u32::MAX,

@@ -213,7 +213,7 @@ pub(crate) fn extents([outer, length, inner]: [u32; 3], x: u32, y: u32) -> Vec<u
 }
 
 /// Lanes of running results.
-trait Lanes<T> {
+pub(crate) trait Lanes<T> {
     /// Adds one element to each of the first `line.len()` lanes.
     #[inline(always)]
     fn add(&mut self, line: &[T]) {
@@ -284,7 +284,7 @@ fn fold<T: Real, L: Lanes<T>>(
 }
 
 /// Compensated sums: value and gathered error of every lane.
-struct Sums<T> {
+pub(crate) struct Sums<T> {
     sums: [T; LANES],
     errors: [T; LANES],
     divisor: T,
@@ -300,7 +300,7 @@ fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
 
 impl<T: Real> Sums<T> {
     #[inline(always)]
-    fn new(divisor: T) -> Self {
+    pub(crate) fn new(divisor: T) -> Self {
         Self {
             sums: [T::ZERO; LANES],
             errors: [T::ZERO; LANES],

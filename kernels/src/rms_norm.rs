@@ -8,7 +8,7 @@ row_norm! {
     /// `y = (x / sqrt(mean(x^2) + epsilon) * weight + bias) * (1 + scale) + shift` for every row of `x`,
     /// `[batch, rows, width]` (Zhang, Sennrich 2019; weight, bias and modulation as flagged).
     ///
-    /// Columns are contiguous; rows of x and y are addressed by offsets and strides in elements.
+    /// The result goes through `activation`, the identity if not set. Columns are contiguous; rows of x and y are addressed by offsets and strides in elements.
     RmsNorm, "rms_norm", "../../shaders/rms_norm.wgsl",
     // Square, add; multiply by the reciprocal root. A row: division, epsilon, root, reciprocal.
     cost: (4, 3), statistics: statistics

@@ -2,7 +2,7 @@
 
 use crate::addressing::distinct_count;
 use crate::rows::Rows;
-use crate::{KernelError, Operand, Operands, Real};
+use crate::{Activation, KernelError, Operand, Operands, Real};
 
 /// Operands of both norms.
 pub(crate) const OPERANDS: &[Operand] = &[
@@ -55,6 +55,7 @@ pub(crate) struct RowNorm {
     pub shift: Vectors,
     pub flags: u32,
     pub epsilon: f32,
+    pub activation: Activation,
 }
 
 impl RowNorm {
@@ -95,7 +96,7 @@ impl RowNorm {
                 self.flags,
             ));
         }
-        Ok(())
+        self.activation.check(self.kernel)
     }
 
     pub fn extents(&self) -> Vec<usize> {
@@ -116,7 +117,7 @@ impl RowNorm {
         let width = u64::from(self.x.width);
         let rows = u64::from(self.x.batch).saturating_mul(u64::from(self.x.rows));
         let elements = rows.saturating_mul(width);
-        let mut per_element = flops_an_element;
+        let mut per_element = flops_an_element + self.activation.flops();
         let mut moved = elements.saturating_mul(2);
         let mut once = 0;
         for flag in [WEIGHT, BIAS] {
@@ -141,7 +142,7 @@ impl RowNorm {
         }
     }
 
-    /// y = (x - centre) * factor, then weight, bias and modulation; `statistics` gives (centre, factor).
+    /// y = (x - centre) * factor, then weight, bias, modulation and activation; `statistics` gives (centre, factor).
     #[inline(always)]
     pub fn apply<T: Real>(
         &self,
@@ -183,6 +184,7 @@ impl RowNorm {
                         *y = *y * (T::ONE + *scale) + *shift;
                     }
                 }
+                self.activation.apply_slice(out);
             },
         );
         Ok(())
@@ -242,6 +244,8 @@ macro_rules! row_norm {
             pub flags: u32,
             /// Added to the mean square under the root.
             pub epsilon: f32,
+            /// Applied to the result.
+            pub activation: $crate::Activation,
         }
 
         impl $name {
@@ -277,6 +281,7 @@ macro_rules! row_norm {
                     step: 0,
                     flags,
                     epsilon,
+                    activation: $crate::Activation::IDENTITY,
                 }
             }
 
@@ -304,6 +309,7 @@ macro_rules! row_norm {
                     shift: vectors(self.shift_offset, self.shift_step_stride, shifts),
                     flags: self.flags,
                     epsilon: self.epsilon,
+                    activation: self.activation,
                 }
             }
         }

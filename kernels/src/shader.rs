@@ -18,6 +18,14 @@ const COMMON: &[(&str, &str)] = &[
         include_str!("../../shaders/common/combination.wgsl"),
     ),
     (
+        "control_tasks",
+        include_str!("../../shaders/common/control_tasks.wgsl"),
+    ),
+    (
+        "dual_numbers",
+        include_str!("../../shaders/common/dual_numbers.wgsl"),
+    ),
+    (
         "elementary",
         include_str!("../../shaders/common/elementary.wgsl"),
     ),
@@ -61,6 +69,10 @@ const COMMON: &[(&str, &str)] = &[
     ),
     ("philox", include_str!("../../shaders/common/philox.wgsl")),
     (
+        "plain_numbers",
+        include_str!("../../shaders/common/plain_numbers.wgsl"),
+    ),
+    (
         "qr_outputs",
         include_str!("../../shaders/common/qr_outputs.wgsl"),
     ),
@@ -91,6 +103,10 @@ const COMMON: &[(&str, &str)] = &[
     (
         "softmax_row",
         include_str!("../../shaders/common/softmax_row.wgsl"),
+    ),
+    (
+        "tangent_memory",
+        include_str!("../../shaders/common/tangent_memory.wgsl"),
     ),
     (
         "tangent_stages",

@@ -64,3 +64,11 @@ fn turn_of_word(phase: u32) -> vec2<f32> {
     let rest = bitcast<i32>(phase - (quarter << 30u));
     return rotation(quarter, f32(rest) * 1.46291807926716e-9); // 2 pi 2^-32
 }
+
+// (cos, sin) of x radians, |x| below 6000: the nearest quarter turn is taken off in three parts, each
+// short enough for an exact product (Cody, Waite 1980; the parts are those of the Cephes library).
+fn cosine_sine(x: f32) -> vec2<f32> {
+    let quarter = floor(fma(x, 0.6366197724, 0.5));
+    let rest = fma(quarter, -7.54978995489e-8, fma(quarter, -4.837512969970703125e-4, fma(quarter, -1.5703125, x)));
+    return rotation(bitcast<u32>(i32(quarter)), rest);
+}

@@ -1,9 +1,10 @@
-// What layer norm and RMS norm share: y = ((x - centre) * factor * weight + bias) * (1 + scale) + shift.
+// What layer norm and RMS norm share: y = f(((x - centre) * factor * weight + bias) * (1 + scale) + shift), f an activation.
 // The importing shader defines
 //   statistics_of_row(first)                (centre, factor) of the row at x[first], by one invocation;
 //   statistics_of_lanes(first, lane, local) the same by the 32 invocations of a row.
 //#import linear_index
 //#import row_reduce
+//#import activations
 
 struct Params {
     batch: u32,
@@ -26,6 +27,7 @@ struct Params {
     step: u32,
     flags: u32,
     epsilon: f32,
+    activation: u32,
 }
 
 const WEIGHT: u32 = 1u;
@@ -70,7 +72,7 @@ fn finish(normed: f32, modulation: vec2<u32>, column: u32) -> f32 {
     if (p.flags & MODULATION) != 0u {
         value = value * (1.0 + scale[modulation.x + column]) + shift[modulation.y + column];
     }
-    return value;
+    return activate(p.activation, value);
 }
 
 @compute @workgroup_size(64)
