@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) struct CpuConstants<T> {
     floats: Vec<Option<Arc<Vec<T>>>>,
     words: Vec<Option<Arc<Vec<u32>>>>,
-    packed: BTreeMap<(usize, usize), Vec<T>>,
+    packed: BTreeMap<(usize, usize), Arc<Vec<T>>>,
 }
 
 impl<T: Scalar> CpuConstants<T> {
@@ -39,11 +39,22 @@ impl<T: Scalar> CpuConstants<T> {
             })
             .collect();
         let mut packed = BTreeMap::new();
+        // Nodes that take the same weights alike share a copy, which then stays in a cache between them.
+        let mut copies: BTreeMap<usize, Vec<Arc<Vec<T>>>> = BTreeMap::new();
         for (index, node) in graph.nodes().iter().enumerate() {
             for (operand, id) in node.operands.iter().enumerate() {
-                let data = id.and_then(|id| floats[id.0].as_ref());
-                if let Some(copy) = data.and_then(|data| node.kernel.pack(operand, data)) {
-                    packed.insert((index, operand), copy);
+                let Some((id, data)) = id.and_then(|id| Some((id, floats[id.0].as_ref()?))) else {
+                    continue;
+                };
+                if let Some(copy) = node.kernel.pack(operand, data) {
+                    let known = copies.entry(id.0).or_default();
+                    let same = known.iter().find(|known| ***known == copy).cloned();
+                    let shared = same.unwrap_or_else(|| {
+                        let copy = Arc::new(copy);
+                        known.push(Arc::clone(&copy));
+                        copy
+                    });
+                    packed.insert((index, operand), shared);
                 }
             }
         }
@@ -132,7 +143,12 @@ impl<T: Scalar> CpuArena<T> {
             };
         }
         let packed = (0..table.len())
-            .map(|operand| constants.packed.get(&(index, operand)).map(Vec::as_slice))
+            .map(|operand| {
+                constants
+                    .packed
+                    .get(&(index, operand))
+                    .map(|copy| copy.as_slice())
+            })
             .collect();
         let mut operands =
             Operands::new(kernel.id().name(), table, views, parallel).with_packed(packed);

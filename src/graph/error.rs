@@ -53,6 +53,16 @@ pub enum GraphError {
         /// What there is.
         found: String,
     },
+    /// A graph has no gradients as they were asked for.
+    #[error("adjoints of {what}: expected {expected}, found {found}")]
+    Adjoint {
+        /// The node and operand, or tensor concerned.
+        what: String,
+        /// What can be carried back.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),

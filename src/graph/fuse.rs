@@ -1,9 +1,10 @@
 //! Fusion of the patterns that pay: an activation or a residual addition right after a matrix product
-//! becomes the product's epilogue.
+//! becomes the product's epilogue, an activation right after a norm becomes the norm's.
 
 use super::{Graph, Node, TensorId, TensorKind};
 use attractor_kernels::activation::Activate;
 use attractor_kernels::elementwise::{Elementwise, Operation};
+use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
 use attractor_kernels::{Activation, AnyKernel, element_count};
 
@@ -15,7 +16,8 @@ const OUTPUT_OPERAND: usize = 5;
 pub fn fuse(mut graph: Graph) -> Graph {
     let mut index = 0;
     while index + 1 < graph.nodes.len() {
-        if let Some(fused) = fuse_pair(&graph, index) {
+        let fused = fuse_pair(&graph, index).or_else(|| fuse_norm(&graph, index));
+        if let Some(fused) = fused {
             graph.nodes[index] = fused;
             graph.nodes.remove(index + 1);
         } else {
@@ -56,6 +58,43 @@ fn fuse_pair(graph: &Graph, index: usize) -> Option<Node> {
         }
         _ => return None,
     }
+    *node.operands.get_mut(OUTPUT_OPERAND)? = Some(target);
+    node.label = format!("{} + {}", first.label, second.label);
+    Some(node)
+}
+
+/// The layer norm at `index` with the activation after it, if every element goes through both and the norm
+/// alone would be read by nothing else.
+fn fuse_norm(graph: &Graph, index: usize) -> Option<Node> {
+    let (first, second) = (&graph.nodes[index], graph.nodes.get(index + 1)?);
+    let (AnyKernel::LayerNorm(norm), AnyKernel::Activate(activate)) = (first.kernel, second.kernel)
+    else {
+        return None;
+    };
+    let output = (*first.operands.get(OUTPUT_OPERAND)?)?;
+    let target = second.operands.last().copied().flatten()?;
+    let count = element_count(&[norm.batch, norm.rows, norm.width]);
+    let rows_follow = norm.y_row_stride == norm.width
+        && (norm.batch == 1 || Some(norm.y_batch_stride) == norm.rows.checked_mul(norm.width));
+    let fusible = first.phase == second.phase
+        && second.operands.first() == Some(&Some(output))
+        && !first.operands.contains(&Some(target))
+        && norm.activation == Activation::IDENTITY
+        && (norm.y_offset, activate.x_offset, activate.y_offset) == (0, 0, 0)
+        && activate.scale == 1.0
+        && rows_follow
+        && activate.count as usize == count
+        && graph.tensor(output).len() == count
+        && is_private(graph, output, index);
+    if !fusible {
+        return None;
+    }
+    let mut node = first.clone();
+    node.kernel = LayerNorm {
+        activation: activate.activation,
+        ..norm
+    }
+    .into();
     *node.operands.get_mut(OUTPUT_OPERAND)? = Some(target);
     node.label = format!("{} + {}", first.label, second.label);
     Some(node)

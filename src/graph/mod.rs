@@ -3,6 +3,7 @@
 //! A [`Graph`] is plain data. [`Plan::compile`] checks it, fuses what pays, plans its memory and puts
 //! its constants on a device; an [`Execution`] owns the working memory of one run and carries it out.
 
+pub mod adjoint;
 mod cpu;
 mod error;
 mod execution;

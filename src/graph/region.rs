@@ -14,7 +14,8 @@ pub(super) struct Region {
 }
 
 impl Region {
-    fn new(offset: u32, dimensions: &[(u32, u32)]) -> Self {
+    /// The same at every step.
+    pub fn new(offset: u32, dimensions: &[(u32, u32)]) -> Self {
         Self {
             offset,
             step_stride: 0,
@@ -30,6 +31,37 @@ impl Region {
     pub fn len(&self) -> usize {
         let counts: Vec<u32> = self.dimensions.iter().map(|(count, _)| *count).collect();
         element_count(&counts)
+    }
+
+    /// Elements at step 0, in order.
+    pub fn elements(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).map(|position| {
+            let mut rest = position;
+            let mut element = self.offset as usize;
+            for &(count, stride) in self.dimensions.iter().rev() {
+                let count = (count as usize).max(1);
+                element = element.saturating_add((rest % count).saturating_mul(stride as usize));
+                rest /= count;
+            }
+            element
+        })
+    }
+
+    /// Whether no element surely comes twice: each dimension steps over all that those of smaller stride
+    /// reach.
+    pub fn is_distinct(&self) -> bool {
+        let mut used: Vec<_> = self
+            .dimensions
+            .iter()
+            .filter(|(count, _)| *count > 1)
+            .collect();
+        used.sort_by_key(|(_, stride)| *stride);
+        let mut span = 1u64;
+        used.into_iter().all(|&(count, stride)| {
+            let apart = u64::from(stride) >= span;
+            span = span.saturating_add(u64::from(count - 1).saturating_mul(u64::from(stride)));
+            apart
+        })
     }
 }
 
@@ -61,6 +93,7 @@ pub(super) fn written(kernel: &AnyKernel, operand: usize) -> Option<Region> {
         AnyKernel::AdaptiveAveragePool(_)
         | AnyKernel::ArgMax(_)
         | AnyKernel::Conv2d(_)
+        | AnyKernel::MeanSquaredError(_)
         | AnyKernel::Philox(_)
         | AnyKernel::RooflineCopy(_)
         | AnyKernel::RooflineFma(_)
@@ -71,6 +104,12 @@ pub(super) fn written(kernel: &AnyKernel, operand: usize) -> Option<Region> {
             (k.batch, k.out_batch_stride),
             (k.q_rows, k.out_row_stride),
             k.heads.saturating_mul(k.head_dim),
+        ),
+        AnyKernel::ControlStep(k) => rows(
+            k.next_offset,
+            (1, 0),
+            (k.rows, k.next_row_stride),
+            k.system.observation(),
         ),
         AnyKernel::CopyFloats(k) => Region {
             step_stride: k.dst_step_stride,

@@ -2,12 +2,16 @@
 
 pub mod lyapunov;
 mod map;
+mod numpy_random;
 mod pool;
+mod python_random;
 mod qr;
 mod streams;
 
 pub use map::IteratedMap;
+pub use numpy_random::NumpyRandom;
 pub use pool::OrbitPool;
+pub use python_random::PythonRandom;
 pub use qr::{QrResult, batched_qr};
 pub use streams::Stream;
 
@@ -15,6 +19,7 @@ use crate::device::{Device, DeviceKind};
 use crate::graph::{Execution, GraphError, Moment, Phase, Plan};
 use attractor_kernels::Cost;
 use serde::Serialize;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Seconds of device work that one submission may be estimated to take: well under the two seconds
@@ -108,6 +113,69 @@ impl Orbit {
     /// [`GraphError`] from a twin or the device.
     pub fn run(&mut self, steps: u32, moment: &Moment) -> Result<OrbitReport, GraphError> {
         let launches = self.launches(steps);
+        self.carry_out(&launches, moment)
+    }
+
+    /// Runs `rounds` orbits of `steps` steps, one after the other without a look from the host. Nodes of
+    /// [`Phase::Once`] and [`Phase::Final`] count rounds as their steps, those of [`Phase::Step`] the steps
+    /// of their round. What a later round reads again must be [`TensorKind::State`](crate::graph::TensorKind::State):
+    /// the memory of inputs is free after their last reader, that of outputs before their first writer.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin or the device.
+    pub fn run_rounds(
+        &mut self,
+        rounds: u32,
+        steps: u32,
+        moment: &Moment,
+    ) -> Result<OrbitReport, GraphError> {
+        let mut launches = Vec::new();
+        for round in 0..rounds {
+            launches.extend(self.of(Phase::Once).map(|node| (node, round)));
+            for step in 0..steps {
+                launches.extend(self.of(Phase::Step).map(|node| (node, step)));
+            }
+            launches.extend(self.of(Phase::Final).map(|node| (node, round)));
+        }
+        self.carry_out(&launches, moment)
+    }
+
+    /// Runs some steps of a longer orbit and waits for them, with what runs once where they begin at 0. Nodes
+    /// of [`Phase::Final`] do not run.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin or the device.
+    pub fn run_part(
+        &mut self,
+        steps: Range<u32>,
+        moment: &Moment,
+    ) -> Result<OrbitReport, GraphError> {
+        let begins = steps.start == 0 && !steps.is_empty();
+        let once = self
+            .of(Phase::Once)
+            .filter(|_| begins)
+            .map(|node| (node, 0));
+        let mut launches: Vec<_> = once.collect();
+        for step in steps {
+            launches.extend(self.of(Phase::Step).map(|node| (node, step)));
+        }
+        self.carry_out(&launches, moment)
+    }
+
+    /// Runs the orbit without the launches that `keep` leaves out, told by node of the plan's graph and step:
+    /// for maps of which the host knows before the run what a step does not need. What is left out keeps
+    /// the values of the last launch that was not.
+    ///
+    /// # Errors
+    /// [`GraphError`] from a twin or the device.
+    pub fn run_where(
+        &mut self,
+        steps: u32,
+        moment: &Moment,
+        keep: impl Fn(usize, u32) -> bool,
+    ) -> Result<OrbitReport, GraphError> {
+        let mut launches = self.launches(steps);
+        launches.retain(|(node, step)| keep(*node, *step));
         self.carry_out(&launches, moment)
     }
 

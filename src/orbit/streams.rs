@@ -14,6 +14,22 @@ pub enum Stream {
     Walk = 3,
     /// First tangent vectors.
     Tangent = 4,
+    /// Action sequences of candidate plans.
+    Plan = 8,
+    /// The policy's sequences among the candidates of MPPI.
+    MppiPolicy = 16,
+    /// The other candidates.
+    MppiSamples = 17,
+    /// The policy's actions behind the horizon.
+    MppiValue = 18,
+    /// The choice among the elites.
+    MppiChoice = 19,
+    /// The disturbance of the chosen action.
+    MppiAction = 20,
+    /// Pairs of value functions.
+    MppiPairs = 21,
+    /// Keys of planning calls.
+    MppiCall = 22,
 }
 
 impl Stream {

@@ -4,12 +4,12 @@ use crate::graph::{Graph, Node, TensorId};
 use attractor_kernels::{Access, Element};
 
 /// Real-valued operands of a node that it reads, by operand number.
-pub(super) fn reads(node: &Node) -> impl Iterator<Item = (usize, TensorId)> {
+pub(in crate::graph) fn reads(node: &Node) -> impl Iterator<Item = (usize, TensorId)> {
     floats(node, |access| access != Access::Write)
 }
 
 /// Real-valued operands of a node that it writes, by operand number.
-pub(super) fn writes(node: &Node) -> impl Iterator<Item = (usize, TensorId)> {
+pub(in crate::graph) fn writes(node: &Node) -> impl Iterator<Item = (usize, TensorId)> {
     floats(node, |access| access != Access::Read)
 }
 
@@ -24,7 +24,11 @@ fn floats(node: &Node, keep: fn(Access) -> bool) -> impl Iterator<Item = (usize,
 
 /// For every tensor whether it has tangents. What a step leaves behind is read by the next one, so that
 /// both directions go round until nothing changes.
-pub(super) fn active(graph: &Graph, seeds: &[TensorId], targets: &[TensorId]) -> Vec<bool> {
+pub(in crate::graph) fn active(
+    graph: &Graph,
+    seeds: &[TensorId],
+    targets: &[TensorId],
+) -> Vec<bool> {
     let mut reached = marked(graph, seeds);
     spread(graph, &mut reached, |node, reached| {
         let moved = reads(node).any(|(_, id)| reached[id.0]);

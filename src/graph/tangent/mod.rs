@@ -6,11 +6,12 @@
 //! A linear node becomes the same node over `k` times the batch where its strides allow, otherwise `k`
 //! nodes with offsets; the others have tangent kernels of their own.
 
-mod activity;
+pub(super) mod activity;
 mod dense;
 mod elementwise;
 mod emitter;
 mod integration;
+mod loss;
 mod nonlinear;
 mod product;
 mod rules;

@@ -3,10 +3,11 @@
 
 use super::emitter::{Emitter, Stepped};
 use crate::graph::{GraphError, Node, TensorId};
-use attractor_kernels::AnyKernel;
 use attractor_kernels::activation_tangent::ActivateTangent;
 use attractor_kernels::attention::Attention;
 use attractor_kernels::attention_tangent::AttentionTangent;
+use attractor_kernels::control_step::ControlStep;
+use attractor_kernels::control_step_tangent::ControlStepTangent;
 use attractor_kernels::gated_activation_tangent::GatedActivationTangent;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::layer_norm_tangent::LayerNormTangent;
@@ -18,6 +19,7 @@ use attractor_kernels::sim_norm_tangent::SimNormTangent;
 use attractor_kernels::softmax_tangent::SoftmaxTangent;
 use attractor_kernels::time_features::TimeFeatures;
 use attractor_kernels::time_features_tangent::TimeFeaturesTangent;
+use attractor_kernels::{Activation, AnyKernel};
 use std::sync::Arc;
 
 impl Emitter<'_> {
@@ -45,13 +47,16 @@ impl Emitter<'_> {
                 self.one_to_one(node, |x, y| SoftmaxTangent::new(kernel, count, x, y).into())
             }
             AnyKernel::Attention(kernel) => self.attention(node, kernel),
+            AnyKernel::ControlStep(kernel) => self.control_step(node, kernel),
             AnyKernel::LayerNorm(kernel) => {
+                self.require_plain(node, kernel.activation)?;
                 let modulated = kernel.flags & LayerNorm::MODULATION != 0;
                 self.norm(node, modulated, |x, modulation, y| {
                     LayerNormTangent::new(kernel, count, x, modulation, y).into()
                 })
             }
             AnyKernel::RmsNorm(kernel) => {
+                self.require_plain(node, kernel.activation)?;
                 let modulated = kernel.flags & RmsNorm::MODULATION != 0;
                 self.norm(node, modulated, |x, modulation, y| {
                     RmsNormTangent::new(kernel, count, x, modulation, y).into()
@@ -110,6 +115,24 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// The rule of a control task's step, of which state, action or both have tangents.
+    fn control_step(&mut self, node: &Node, kernel: ControlStep) -> Result<(), GraphError> {
+        let next = self.target(node, 2)?;
+        let moved = [0, 1].map(|index| self.stepped(node, index));
+        if moved.iter().all(Option::is_none) {
+            self.clear_output(node, 2);
+            return Ok(());
+        }
+        let steps = moved.map(|operand| operand.map_or(0, |operand| operand.step));
+        let all = ControlStepTangent::new(kernel, self.count, steps, next.step);
+        let mut operands = node.operands.clone();
+        operands.truncate(2);
+        operands.extend(moved.map(|operand| operand.map(|operand| operand.tensor)));
+        operands.push(Some(next.tensor));
+        self.push(all, &operands);
+        Ok(())
+    }
+
     /// The rule of attention under a constant mask.
     fn attention(&mut self, node: &Node, kernel: Attention) -> Result<(), GraphError> {
         if kernel.has(Attention::MASK) {
@@ -129,6 +152,14 @@ impl Emitter<'_> {
         operands.push(Some(out.tensor));
         self.push(all, &operands);
         Ok(())
+    }
+
+    /// Activations join norms when a graph is compiled; tangents are taken before that.
+    fn require_plain(&self, node: &Node, activation: Activation) -> Result<(), GraphError> {
+        match activation == Activation::IDENTITY {
+            true => Ok(()),
+            false => Err(self.refuse(node, 5, "a norm without activation", activation.name())),
+        }
     }
 
     /// The rule of a norm under constant weight and bias; `kernel` from the elements between the tangents

@@ -36,6 +36,7 @@ impl Emitter<'_> {
             AnyKernel::Elementwise(kernel) => self.elementwise(node, kernel),
             AnyKernel::Embedding(kernel) => self.embedding(node, kernel),
             AnyKernel::MatMul(kernel) => self.matmul(node, kernel),
+            AnyKernel::MeanSquaredError(kernel) => self.mean_squared_error(node, kernel),
             AnyKernel::OdeEnsemble(kernel) => self.ode_ensemble(node, kernel),
             AnyKernel::PhysicsOverride(kernel) => self.physics_override(node, kernel),
             AnyKernel::Reduce(kernel) => self.reduce(node, kernel),
