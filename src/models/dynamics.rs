@@ -1,6 +1,7 @@
 //! Latent dynamics of world models under recorded actions: `z' = f(z, a)`.
 
-use super::mlp::{LayerNames, Mlp, MlpError, Nonlinearity};
+use super::mlp::{LayerNames, Mlp, MlpError, Nonlinearity, RowView};
+use super::{Dynamics, StepTensors};
 use crate::formats::ArrayMap;
 use crate::graph::layers::size;
 use crate::graph::{Graph, Phase, TensorKind};
@@ -81,6 +82,11 @@ impl LatentDynamics {
         Self::new(Mlp::read(map, &names)?)
     }
 
+    /// The perceptron of `[z; a]`.
+    pub fn perceptron(&self) -> &Mlp {
+        &self.mlp
+    }
+
     /// Numbers of a latent.
     pub fn latent(&self) -> usize {
         self.mlp.outputs()
@@ -140,6 +146,19 @@ impl LatentDynamics {
         })
     }
 
+    /// Adds one step over rows that hold latent and action side by side, `[rows, latent + action]` from
+    /// `joint` on; `next` may be their latents, so that nothing is copied from step to step.
+    pub fn step_rows(
+        &self,
+        graph: &mut Graph,
+        at: (Phase, &str),
+        rows: usize,
+        joint: RowView,
+        next: RowView,
+    ) {
+        self.mlp.forward_rows(graph, at, rows, joint, next);
+    }
+
     fn check(&self, batch: usize, steps: usize, actions: &[f64]) -> Result<(), DynamicsError> {
         let count = batch
             .checked_mul(steps)
@@ -167,5 +186,37 @@ impl LatentDynamics {
                 })
             }
         }
+    }
+}
+
+impl Dynamics for LatentDynamics {
+    fn state(&self) -> usize {
+        self.latent()
+    }
+
+    fn action(&self) -> usize {
+        Self::action(self)
+    }
+
+    fn push(&self, graph: &mut Graph, at: (Phase, &str), rows: usize, tensors: StepTensors) {
+        let (phase, label) = at;
+        let (latent, action, inputs) = (self.latent(), Self::action(self), self.mlp.inputs());
+        let name = format!("{label}joint");
+        let joint = graph.float(&name, &[rows, inputs], TensorKind::Intermediate);
+        let parts = [(tensors.state, 0, latent), (tensors.action, latent, action)];
+        for (tensor, first, width) in parts.into_iter().filter(|(_, _, width)| *width > 0) {
+            let copy = CopyFloats {
+                dst_offset: size(first),
+                ..CopyFloats::strided(
+                    [1, 1, size(rows), size(width)],
+                    [0, 0, size(width), 1],
+                    [0, 0, size(inputs), 1],
+                )
+            };
+            let label = format!("{name}.from{first}");
+            graph.push(phase, label, copy, &[Some(tensor), Some(joint)]);
+        }
+        let next = RowView::of(tensors.next, latent);
+        self.step_rows(graph, at, rows, RowView::of(joint, inputs), next);
     }
 }

@@ -10,6 +10,7 @@ use crate::graph::layers::size;
 use crate::graph::{Graph, Phase, TensorId, TensorKind};
 use attractor_kernels::Activation;
 use attractor_kernels::activation::Activate;
+use attractor_kernels::copy::CopyFloats;
 use attractor_kernels::layer_norm::LayerNorm;
 use attractor_kernels::matmul::MatMul;
 use attractor_kernels::sim_norm::SimNorm;
@@ -92,13 +93,45 @@ impl LayerNames {
     }
 }
 
+/// Rows of numbers in a tensor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowView {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First element.
+    pub offset: usize,
+    /// Elements from one row to the next.
+    pub stride: usize,
+}
+
+impl RowView {
+    /// The rows of a tensor `[rows, width]`.
+    pub fn of(tensor: TensorId, width: usize) -> Self {
+        Self {
+            tensor,
+            offset: 0,
+            stride: width,
+        }
+    }
+
+    /// The same rows from column `first` on.
+    #[must_use]
+    pub fn from_column(self, first: usize) -> Self {
+        Self {
+            offset: self.offset + first,
+            ..self
+        }
+    }
+}
+
+/// One layer of a perceptron.
 #[derive(Debug, Clone)]
-struct Layer {
-    affine: Affine,
-    norm: Option<(Weight, Weight)>,
-    nonlinearity: Nonlinearity,
-    inputs: usize,
-    outputs: usize,
+pub(super) struct Layer {
+    pub affine: Affine,
+    pub norm: Option<(Weight, Weight)>,
+    pub nonlinearity: Nonlinearity,
+    pub inputs: usize,
+    pub outputs: usize,
 }
 
 /// `x -> f_n(W_n ... f_1(W_1 x + b_1) ... + b_n)`.
@@ -148,17 +181,56 @@ impl Mlp {
     pub fn forward(
         &self,
         graph: &mut Graph,
-        (phase, label): (Phase, &str),
+        at: (Phase, &str),
         rows: usize,
         x: TensorId,
         (out, out_offset): (TensorId, usize),
     ) {
+        let x = RowView::of(x, self.inputs());
+        let out = RowView {
+            offset: out_offset,
+            ..RowView::of(out, self.outputs())
+        };
+        self.forward_rows(graph, at, rows, x, out);
+    }
+
+    /// Adds the layers: `rows` rows of `x` into as many of `out`, which may be rows of the same tensor.
+    pub fn forward_rows(
+        &self,
+        graph: &mut Graph,
+        (phase, label): (Phase, &str),
+        rows: usize,
+        x: RowView,
+        out: RowView,
+    ) {
         let count = self.layers.len();
         let mut x = x;
         for (index, layer) in self.layers.iter().enumerate() {
-            let target = (index + 1 == count).then_some((out, out_offset));
+            let target = (index + 1 == count).then_some(out);
             let label = format!("{label}layer{index}");
             x = layer.forward(graph, (phase, &label), rows, x, target);
+        }
+    }
+
+    /// Layers that are there already, of a file.
+    pub(super) fn of_layers(layers: Vec<Layer>, file: &str) -> Self {
+        Self {
+            layers,
+            file: file.to_string(),
+        }
+    }
+
+    /// Its layers.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layers from number `first` on, at least one, as a perceptron of their own.
+    pub(super) fn tail(&self, first: usize) -> Self {
+        let first = first.min(self.layers.len().saturating_sub(1));
+        Self {
+            layers: self.layers.iter().skip(first).cloned().collect(),
+            file: self.file.clone(),
         }
     }
 }
@@ -224,9 +296,6 @@ fn read_layer(
     })
 }
 
-/// A tensor and the first element of it that is meant.
-type Place = (TensorId, usize);
-
 impl Layer {
     /// Adds the layer; its last node writes to `target`, or to a new tensor, which is returned.
     fn forward(
@@ -234,9 +303,9 @@ impl Layer {
         graph: &mut Graph,
         (phase, label): (Phase, &str),
         rows: usize,
-        x: TensorId,
-        target: Option<Place>,
-    ) -> TensorId {
+        x: RowView,
+        target: Option<RowView>,
+    ) -> RowView {
         let (m, n) = (size(rows), size(self.outputs));
         let plain = self.nonlinearity == Nonlinearity::None;
         // The target where nothing follows, else a new tensor.
@@ -244,27 +313,46 @@ impl Layer {
             Some(target) if last => target,
             _ => {
                 let shape = [rows, self.outputs];
-                (graph.float(name, &shape, TensorKind::Intermediate), 0)
+                let tensor = graph.float(name, &shape, TensorKind::Intermediate);
+                RowView::of(tensor, self.outputs)
             }
         };
         let mut y = place(graph, plain && self.norm.is_none(), label);
         let product = MatMul {
-            c_offset: size(y.1),
+            a_offset: size(x.offset),
+            a_row_stride: size(x.stride),
+            c_offset: size(y.offset),
+            c_row_stride: size(y.stride),
             ..MatMul::linear(m, size(self.inputs), n)
         };
         let (weight, bias) = self.affine.constants(graph);
-        let operands = [Some(x), Some(weight), Some(bias), None, None, Some(y.0)];
+        let operands = [
+            Some(x.tensor),
+            Some(weight),
+            Some(bias),
+            None,
+            None,
+            Some(y.tensor),
+        ];
         graph.push(phase, label, product, &operands);
         if let Some((scale, shift)) = &self.norm {
             let name = format!("{label}.norm");
             let out = place(graph, plain, &name);
             let flags = LayerNorm::WEIGHT | LayerNorm::BIAS;
             let norm = LayerNorm {
-                y_offset: size(out.1),
+                y_offset: size(out.offset),
+                y_row_stride: size(out.stride),
                 ..LayerNorm::contiguous(1, m, n, EPSILON, flags)
             };
             let (scale, shift) = (scale.constant(graph), shift.constant(graph));
-            let operands = [Some(y.0), Some(scale), Some(shift), None, None, Some(out.0)];
+            let operands = [
+                Some(y.tensor),
+                Some(scale),
+                Some(shift),
+                None,
+                None,
+                Some(out.tensor),
+            ];
             graph.push(phase, name, norm, &operands);
             y = out;
         }
@@ -273,24 +361,51 @@ impl Layer {
             Nonlinearity::Activation(activation) => {
                 let name = format!("{label}.activation");
                 let out = place(graph, true, &name);
-                let kernel = Activate {
-                    y_offset: size(out.1),
-                    ..Activate::of(activation, m.saturating_mul(n))
-                };
-                graph.push(phase, name, kernel, &[Some(y.0), Some(out.0)]);
+                self.activate(graph, (phase, &name), rows, activation, (y, out));
                 y = out;
             }
             Nonlinearity::SimNorm { group } => {
                 let name = format!("{label}.sim_norm");
                 let out = place(graph, true, &name);
                 let kernel = SimNorm {
-                    y_offset: size(out.1),
+                    y_offset: size(out.offset),
+                    y_row_stride: size(out.stride),
                     ..SimNorm::contiguous(m, n, size(group))
                 };
-                graph.push(phase, name, kernel, &[Some(y.0), Some(out.0)]);
+                graph.push(phase, name, kernel, &[Some(y.tensor), Some(out.tensor)]);
                 y = out;
             }
         }
-        y.0
+        y
+    }
+
+    /// Adds an activation of a whole tensor; where rows of the target are apart, the result is copied.
+    fn activate(
+        &self,
+        graph: &mut Graph,
+        (phase, name): (Phase, &str),
+        rows: usize,
+        activation: Activation,
+        (y, out): (RowView, RowView),
+    ) {
+        let (m, n) = (size(rows), size(self.outputs));
+        let kernel = Activate::of(activation, m.saturating_mul(n));
+        if out.stride == self.outputs || rows == 1 {
+            let kernel = Activate {
+                y_offset: size(out.offset),
+                ..kernel
+            };
+            graph.push(phase, name, kernel, &[Some(y.tensor), Some(out.tensor)]);
+            return;
+        }
+        let shape = [rows, self.outputs];
+        let whole = graph.float(format!("{name}.rows"), &shape, TensorKind::Intermediate);
+        graph.push(phase, name, kernel, &[Some(y.tensor), Some(whole)]);
+        let copy = CopyFloats {
+            dst_offset: size(out.offset),
+            ..CopyFloats::strided([1, 1, m, n], [0, 0, n, 1], [0, 0, size(out.stride), 1])
+        };
+        let name = format!("{name}.copy");
+        graph.push(phase, name, copy, &[Some(whole), Some(out.tensor)]);
     }
 }
