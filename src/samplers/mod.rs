@@ -6,14 +6,17 @@ pub mod ensemble;
 mod error;
 pub mod flow;
 mod forward;
+pub mod mppi;
 mod observations;
 mod planner;
 mod profile;
 pub mod recursive;
 pub mod schedule;
 mod settings;
+pub mod shooting;
 mod step;
 mod tables;
+pub mod tabular;
 
 pub use error::PlannerError;
 pub use forward::{Activation, ForwardRequest};
