@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::io::{check_limit, reserve};
@@ -34,7 +35,12 @@ impl<'a> Archive<'a> {
             bytes.len() as u64,
         )?;
         check_claimed_entries(file, bytes, limits)?;
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+        // Nothing lies before these archives. Left to guess, the crate takes the second entry of a directory for the
+        // first where that has 76 bytes, as PyTorch writes it for names of 21 letters.
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let zip = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(|error| {
             corrupt(
                 file,
                 "zip directory",

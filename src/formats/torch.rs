@@ -119,7 +119,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// The tensors of a state dictionary. Nested dictionaries are flattened, with a dot
-    /// between the keys.
+    /// between the keys; size and device of `tensordict` containers are left out.
     ///
     /// # Errors
     /// [`FormatError::Corrupt`] naming the keys there are when none is a state dictionary,
@@ -208,6 +208,9 @@ impl<'a> Checkpoint<'a> {
                             key.describe()
                         )));
                     };
+                    if is_bookkeeping(key, value) {
+                        continue;
+                    }
                     let name = if depth == 0 {
                         key.to_owned()
                     } else {
@@ -319,6 +322,15 @@ impl<'a> Checkpoint<'a> {
             },
         }
     }
+}
+
+/// Last parts of the keys under which `tensordict` keeps size and device of a container of parameters.
+const BOOKKEEPING: [&str; 2] = ["__batch_size", "__device"];
+
+/// Whether an entry tells of a container of tensors and is none itself.
+fn is_bookkeeping(key: &str, value: &PickleValue) -> bool {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    BOOKKEEPING.contains(&last) && !matches!(value, PickleValue::Tensor(_) | PickleValue::Dict(_))
 }
 
 /// Nesting of dictionaries that is flattened; each level makes names longer.

@@ -1,5 +1,6 @@
 //! Results for people: text tables, pictures of dungeons, plots, web pages.
 
+pub mod correlation;
 pub mod dungeon;
 pub mod figures;
 pub mod flow;

@@ -96,6 +96,23 @@ impl Table {
         text
     }
 
+    /// Comma-separated values (RFC 4180 with LF): cells with a comma, a quote or a line break are quoted.
+    pub fn to_csv(&self) -> String {
+        let cell = |cell: &String| {
+            if cell.contains([',', '"', '\n', '\r']) {
+                format!("\"{}\"", cell.replace('"', "\"\""))
+            } else {
+                cell.clone()
+            }
+        };
+        let line =
+            |cells: &Vec<String>| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\n";
+        std::iter::once(&self.titles)
+            .chain(&self.rows)
+            .map(line)
+            .collect()
+    }
+
     /// A table of a web page.
     pub fn to_html(&self) -> Element {
         let class = |column| if self.numeric(column) { "number" } else { "" };
@@ -137,6 +154,17 @@ mod tests {
         assert_eq!(
             table.to_markdown(),
             "| a\\|b | value |\n| --- | --: |\n| x | 1.5 |\n| y\\|z | - |\n"
+        );
+    }
+
+    #[test]
+    fn values_with_commas_are_quoted() {
+        let mut table = Table::new(["name", "value"]);
+        table.row(["a,b", "1"]);
+        table.row(["say \"c\"", ""]);
+        assert_eq!(
+            table.to_csv(),
+            "name,value\n\"a,b\",1\n\"say \"\"c\"\"\",\n"
         );
     }
 
