@@ -20,6 +20,7 @@ mod report;
 mod schedules;
 mod traces;
 mod walk;
+mod worldmodel;
 
 pub use error::VerifyError;
 pub use report::{Case, Report, Verdict};

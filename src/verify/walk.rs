@@ -8,7 +8,7 @@ use super::checks::Cases;
 use super::error::VerifyError;
 use super::folder::{Folder, read_index};
 use super::report::Report;
-use super::{flow, ftle, remdm};
+use super::{flow, ftle, remdm, worldmodel};
 use crate::device::Device;
 
 /// Folders below the one given that are looked into.
@@ -70,9 +70,10 @@ fn walk(
         return Ok(true);
     }
     let mut found = false;
-    if let Some(family) = family_of_files(&files) {
+    if let Some(family) = family_of_files(&files).or_else(|| family_of_contents(&files)) {
         match family {
             Family::Ftle => ftle::run(folder, &files, device, cases),
+            Family::WorldModel => worldmodel::run(folder, &files, device, cases),
             family => list_files(&files, family, cases),
         }
         found = true;
@@ -183,6 +184,15 @@ fn family_of_files(files: &[PathBuf]) -> Option<Family> {
         let fits = |stem: &String| starts.iter().any(|start| stem.starts_with(start));
         stems.iter().any(fits).then_some(family)
     })
+}
+
+/// The family of a folder whose files have names of their own, from what their JSON holds.
+fn family_of_contents(files: &[PathBuf]) -> Option<Family> {
+    let described = files.iter().filter(|path| has_extension(path, "json"));
+    let mut indices = described.filter_map(|path| read_index(path).ok());
+    indices
+        .any(|index| worldmodel::tells(&index))
+        .then_some(Family::WorldModel)
 }
 
 /// One line a case kind of a family that is not there yet.
