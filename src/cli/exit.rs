@@ -1,6 +1,7 @@
 //! Exit codes, and errors as one line.
 
 use attractor::analysis::ftle_field::FieldError;
+use attractor::analysis::stage2::Stage2Error;
 use attractor::bench::BenchError;
 use attractor::device::DeviceError;
 use attractor::graph::GraphError;
@@ -9,7 +10,12 @@ use attractor::orbit::lyapunov::LyapunovError;
 use attractor::samplers::PlannerError;
 use attractor::samplers::ensemble::EnsembleError;
 use attractor::samplers::flow::FlowError;
+use attractor::samplers::mppi::MppiError;
 use attractor::samplers::recursive::ReasonerError;
+use attractor::samplers::shooting::ShootingError;
+use attractor::samplers::tabular::TabularError;
+use attractor::training::TrainingError;
+use attractor::worlds::maze::MazeError;
 use std::process::ExitCode;
 
 /// How a command that ran to its end came out.
@@ -19,13 +25,16 @@ pub enum Outcome {
     Good,
     /// A check failed.
     CheckFailed,
+    /// A part has no result.
+    Partial,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Good => Self::SUCCESS,
-            Outcome::CheckFailed => Self::from(1),
+            Outcome::CheckFailed => Self::from(CHECK_FAILED),
+            Outcome::Partial => Self::from(PARTIAL),
         }
     }
 }
@@ -40,10 +49,18 @@ pub struct Usage(pub String);
 #[error("no example stayed finite: {0}")]
 pub struct NotFinite(pub String);
 
+/// A file that an analysis was asked to read is not there; by the specification of that analysis no bad
+/// usage, but a check that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Missing(pub String);
+
+const CHECK_FAILED: u8 = 1;
 const BAD_INPUT: u8 = 2;
 const NO_DEVICE: u8 = 3;
 const DEVICE_FAILED: u8 = 4;
 const NUMERIC_FAILURE: u8 = 5;
+const PARTIAL: u8 = 6;
 
 /// Reports what clap has to say: help and version as they are, mistakes on one line.
 pub fn of_usage(error: &clap::Error) -> ExitCode {
@@ -140,16 +157,38 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         Some(ReasonerError::Lyapunov(lyapunov)) => return code_of(lyapunov),
         _ => {}
     }
+    match cause.downcast_ref::<MppiError>() {
+        Some(MppiError::NotFinite { .. } | MppiError::ValuesNotFinite { .. }) => {
+            return Some(NUMERIC_FAILURE);
+        }
+        Some(MppiError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<Stage2Error>() {
+        Some(Stage2Error::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(Stage2Error::Shooting(shooting)) => return code_of(shooting),
+        Some(Stage2Error::Lyapunov(lyapunov)) => return code_of(lyapunov),
+        _ => {}
+    }
+    match cause.downcast_ref::<ShootingError>() {
+        Some(ShootingError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(ShootingError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
     if let Some(LyapunovError::Graph(graph)) = cause.downcast_ref::<LyapunovError>() {
         return graph_code(graph);
     }
     if cause.is::<NotFinite>() {
         return Some(NUMERIC_FAILURE);
     }
+    if cause.is::<Missing>() {
+        return Some(CHECK_FAILED);
+    }
     match cause.downcast_ref::<BenchError>() {
         Some(BenchError::Planner(planner)) => return code_of(planner),
         Some(BenchError::Flow(flow)) => return code_of(flow),
         Some(BenchError::Reasoner(reasoner)) => return code_of(reasoner),
+        Some(BenchError::Mppi(mppi)) => return code_of(mppi.as_ref()),
         Some(BenchError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
@@ -165,6 +204,21 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | EnsembleError::Tolerance { .. },
         ) => return Some(NUMERIC_FAILURE),
         Some(EnsembleError::Graph(graph)) => return graph_code(graph),
+        _ => {}
+    }
+    match cause.downcast_ref::<MazeError>() {
+        Some(MazeError::Displacement { .. } | MazeError::Window { .. }) => {
+            return Some(NUMERIC_FAILURE);
+        }
+        Some(MazeError::Planner(TabularError::Graph(graph))) | Some(MazeError::Graph(graph)) => {
+            return graph_code(graph);
+        }
+        Some(MazeError::Training(training)) => return code_of(training),
+        _ => {}
+    }
+    match cause.downcast_ref::<TrainingError>() {
+        Some(TrainingError::NotFinite { .. }) => return Some(NUMERIC_FAILURE),
+        Some(TrainingError::Graph(graph)) => return graph_code(graph),
         _ => {}
     }
     match cause.downcast_ref::<GraphError>() {

@@ -8,7 +8,9 @@ mod exit;
 mod flow;
 mod ftle;
 mod info;
+mod maze;
 mod model;
+mod mpc;
 mod output;
 mod plan;
 mod progress;
@@ -16,6 +18,7 @@ mod record;
 mod recurse;
 mod sampling;
 mod shard;
+mod stage2;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -48,10 +51,16 @@ enum Command {
     Flow(Box<flow::FlowArguments>),
     /// Measure finite-time Lyapunov exponents
     Ftle(Box<ftle::FtleArguments>),
+    /// Learned dynamics of a maze: offline metrics against planning
+    Maze(Box<maze::MazeArguments>),
+    /// Plan actions with a TD-MPC2 world model
+    Mpc(Box<mpc::MpcArguments>),
     /// Plan for recorded observations with a trained masked-diffusion planner
     Plan(Box<plan::PlanArguments>),
     /// Solve puzzles with a recursive reasoner (HRM, TRM)
     Recurse(Box<recurse::RecurseArguments>),
+    /// Offline metrics of published control models beside their planning gaps
+    Stage2(Box<stage2::Stage2Arguments>),
     /// Check every golden below a folder against the engine
     Verify(verify::VerifyArguments),
 }
@@ -107,8 +116,11 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Drive(arguments) => drive::run(arguments),
         Command::Flow(arguments) => flow::run(arguments, &cli.device.selector()),
         Command::Ftle(arguments) => ftle::run(arguments, &cli.device.selector()),
+        Command::Maze(arguments) => maze::run(arguments, &cli.device.selector()),
+        Command::Mpc(arguments) => mpc::run(arguments, &cli.device.selector()),
         Command::Plan(arguments) => plan::run(arguments, &cli.device.selector()),
         Command::Recurse(arguments) => recurse::run(arguments, &cli.device.selector()),
+        Command::Stage2(arguments) => stage2::run(arguments, &cli.device.selector()),
         Command::Verify(arguments) => verify::run(arguments, &cli.device.selector()),
     }
 }

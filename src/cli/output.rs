@@ -23,6 +23,18 @@ pub fn pretty(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// Checks before the work that figures can be named after a prefix: `--figure /` or `--figure plots/` name a
+/// folder and no file in it.
+pub fn check_prefix(prefix: &Path) -> anyhow::Result<()> {
+    let named = prefix.file_name().is_some();
+    let text = prefix.to_string_lossy();
+    if named && !text.ends_with(std::path::is_separator) && !prefix.is_dir() {
+        return Ok(());
+    }
+    let message = format!("--figure: expected the start of a file's name, found {text}");
+    Err(Usage(message).into())
+}
+
 /// Checks before the work that a result can be written, and that it would write over nothing unless `force`
 /// is set.
 pub fn check_free(path: &Path, force: bool) -> anyhow::Result<()> {
@@ -30,6 +42,20 @@ pub fn check_free(path: &Path, force: bool) -> anyhow::Result<()> {
     if !force && path.exists() {
         let file = path.display();
         return Err(Usage(format!("{file}: exists; --force writes over it")).into());
+    }
+    Ok(())
+}
+
+/// Checks that a result would not be written over the file it is made from, however their paths are spelled.
+pub fn check_apart(out: &Path, input: &Path) -> anyhow::Result<()> {
+    let canonical = |path: &Path| path.canonicalize().ok();
+    let same = canonical(out).is_some_and(|out| canonical(input) == Some(out));
+    if same {
+        let file = out.display();
+        return Err(Usage(format!(
+            "{file}: expected another file than the input, found the input"
+        ))
+        .into());
     }
     Ok(())
 }

@@ -1,17 +1,34 @@
-//! Today.
+//! Today, and now.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The day in UTC as `YYYY-MM-DD`; that of `SOURCE_DATE_EPOCH` where it is set, so that results can be made
 /// again byte for byte.
 pub fn today() -> String {
+    day(seconds() / DAY)
+}
+
+/// Date and time in UTC as `YYYY-MM-DDThh:mm:ss+00:00`; of `SOURCE_DATE_EPOCH` as [`today`].
+pub fn now() -> String {
+    let seconds = seconds();
+    let (of_day, of_hour) = (seconds % DAY, seconds % 3_600);
+    let (hour, minute, second) = (of_day / 3_600, of_hour / 60, of_hour % 60);
+    format!(
+        "{}T{hour:02}:{minute:02}:{second:02}+00:00",
+        day(seconds / DAY)
+    )
+}
+
+const DAY: u64 = 86_400;
+
+/// Seconds since 1970.
+fn seconds() -> u64 {
     let given = std::env::var("SOURCE_DATE_EPOCH").ok();
     let given = given.and_then(|seconds| seconds.parse::<u64>().ok());
-    let seconds = given.unwrap_or_else(|| {
+    given.unwrap_or_else(|| {
         let passed = SystemTime::now().duration_since(UNIX_EPOCH);
         passed.map_or(0, |passed| passed.as_secs())
-    });
-    day(seconds / 86_400)
+    })
 }
 
 /// The day that many days after 1970-01-01, in the Gregorian calendar. Years are counted from March, which

@@ -10,10 +10,10 @@ use super::sampling::{Sampler, SamplerArguments};
 use anyhow::Result;
 use attractor::bench::{
     ControlRecord, Effort, EnsembleRecord, ExponentsRecord, FlowRecord, Header, KernelRecord,
-    MemoryRecord, PlannerBench, PlannerRecord, Roofline, cases, control, control_line, drift_line,
-    ensemble_table, exponent_workloads, exponents_table, kernel_table, measure_ensembles,
-    measure_exponents, measure_kernel, measure_memory, memory_line, planner_table, roofline_lines,
-    slowest_lines,
+    MemoryRecord, MppiRecord, PlannerBench, PlannerRecord, Roofline, cases, control, control_line,
+    drift_line, ensemble_table, exponent_workloads, exponents_table, kernel_table,
+    measure_ensembles, measure_exponents, measure_kernel, measure_memory, measure_mppi,
+    memory_line, mppi_table, mppi_workloads, planner_table, roofline_lines, slowest_lines,
 };
 use attractor::device::{Device, DeviceKind, Selection};
 use attractor::formats::{ArrayMap, load_arrays};
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
     /// Measure what has this in its name: kernel, a kernel's name, planner, a sampler, flow, a solver,
-    /// ensemble, exponents, control, memory
+    /// ensemble, exponents, mppi, control, memory
     filter: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -67,6 +67,7 @@ enum Record {
     Flow(Box<FlowRecord>),
     Ensemble(Box<EnsembleRecord>),
     Exponents(Box<ExponentsRecord>),
+    Mppi(Box<MppiRecord>),
     Memory(MemoryRecord),
 }
 
@@ -125,15 +126,17 @@ impl BenchArguments {
         let solvers = self.flow.names(self.quick);
         let others = ["ensemble", "control", "memory", "roofline"].map(String::from);
         let reasoners = exponent_workloads().map(exponents_name);
+        let world_models = mppi_workloads().map(mppi_name);
         let mut names = kernels
             .chain(samplers)
             .chain(solvers)
             .chain(reasoners)
+            .chain(world_models)
             .chain(others);
         if !names.any(|name| self.wants(&name)) {
             return Err(Usage(format!(
                 "filter {}: expected part of kernel, a kernel's name, planner, a sampler, flow, a solver, ensemble, \
-                 exponents, control, memory or roofline",
+                 exponents, mppi, control, memory or roofline",
                 self.filter.as_deref().unwrap_or_default()
             ))
             .into());
@@ -247,6 +250,7 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     if !exponents.is_empty() && !arguments.json {
         print(&(exponents_table(&exponents).to_text() + "\n"))?;
     }
+    let mppi = measure_planning(arguments, &device, &roofline)?;
     let memory = arguments
         .wants("memory")
         .then(|| measure_flatness(arguments, &device, &inputs))
@@ -263,6 +267,7 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
         && flow.iter().all(|r| r.correct)
         && ensembles.iter().all(|r| r.correct)
         && exponents.iter().all(|r| r.correct)
+        && mppi.iter().all(|r| r.correct)
         && memory.as_ref().is_none_or(|r| r.flat);
     if arguments.json {
         let kernels = kernels.into_iter().map(|r| Record::Kernel(Box::new(r)));
@@ -277,6 +282,7 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
             .chain(flow)
             .chain(ensembles)
             .chain(exponents)
+            .chain(mppi.into_iter().map(|r| Record::Mppi(Box::new(r))))
             .chain(memory.map(Record::Memory));
         print(&pretty(&Report {
             header,
@@ -292,6 +298,31 @@ pub fn run(arguments: &BenchArguments, selector: &str) -> Result<Outcome> {
     } else {
         Outcome::CheckFailed
     })
+}
+
+/// Measures planning calls, of one environment and of many, and prints them.
+fn measure_planning(
+    arguments: &BenchArguments,
+    device: &Device,
+    roofline: &Roofline,
+) -> Result<Vec<MppiRecord>> {
+    let batches: &[usize] = match (arguments.batches.is_empty(), arguments.quick) {
+        (false, _) => &arguments.batches,
+        (true, true) => &[1],
+        (true, false) => &[1, 64],
+    };
+    let wanted = |workload: &str| arguments.wants(&mppi_name(workload));
+    let effort = arguments.effort(7, 3, 20.0);
+    let records = measure_mppi(device, roofline, &effort, batches, wanted)?;
+    if !records.is_empty() && !arguments.json {
+        print(&(mppi_table(&records).to_text() + "\n"))?;
+    }
+    Ok(records)
+}
+
+/// What the filter is held against for a planner over a world model.
+fn mppi_name(workload: &str) -> String {
+    format!("mppi {workload}")
 }
 
 /// What the filter is held against for a reasoner with its tangents.

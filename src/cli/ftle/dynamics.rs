@@ -12,6 +12,7 @@ use anyhow::Result;
 use attractor::device::Selection;
 use attractor::formats::{ArrayMap, load_arrays};
 use attractor::models::dynamics::LatentDynamics;
+use attractor::models::tdmpc2::single_task;
 use attractor::orbit::lyapunov::Settings;
 use serde_json::json;
 use std::time::Instant;
@@ -25,7 +26,8 @@ pub fn measure(arguments: &MeasureArguments, selection: &Selection) -> Result<Me
     let data = &arguments.data;
     let learned = &arguments.learned;
     let weights = load_weights(learned.weights()?, learned.weights_key.as_deref())?;
-    let dynamics = LatentDynamics::tdmpc2(&weights, data.simnorm_group.unwrap_or(GROUP))?;
+    let own = single_task(&weights, data.task)?;
+    let dynamics = LatentDynamics::tdmpc2(&own, data.simnorm_group.unwrap_or(GROUP))?;
     let path = data.data.as_ref();
     let path =
         path.ok_or_else(|| Usage("expected --data with z0 and actions, found none".into()))?;
@@ -71,7 +73,7 @@ pub fn measure(arguments: &MeasureArguments, selection: &Selection) -> Result<Me
         steps,
         transient: 0,
         granularity: format!("{} steps", arguments.every),
-        parameters: json!({"data": path, "action": a}),
+        parameters: json!({"data": path, "action": a, "task": data.task}),
     };
     let (device, file) = (&selection.device, learned.file());
     let hash = weights.content_hash();

@@ -178,6 +178,9 @@ pub struct DataArguments {
     /// Elements of a group of SimNorm
     #[arg(long, value_name = "COUNT", requires = "data")]
     pub simnorm_group: Option<usize>,
+    /// Task of latent dynamics that are shared by several, from 0 on
+    #[arg(long, value_name = "INDEX", requires = "data")]
+    pub task: Option<usize>,
 }
 
 impl DataArguments {
