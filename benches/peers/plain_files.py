@@ -42,11 +42,12 @@ def read_observations(path, count):
 
 
 def write_safetensors(path, arrays):
-    """Writes {name: f32 array} as a safetensors file."""
+    """Writes {name: array} as a safetensors file of single-precision numbers, and of 32-bit integers where they are."""
     header, parts, offset = {}, [], 0
     for name, array in arrays.items():
-        part = np.ascontiguousarray(array, "<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + len(part)]}
+        kind = "I32" if array.dtype.kind in "iu" else "F32"
+        part = np.ascontiguousarray(array, _DTYPES[kind]).tobytes()
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [offset, offset + len(part)]}
         parts.append(part)
         offset += len(part)
     text = json.dumps(header).encode()

@@ -1,4 +1,4 @@
-"""Compares attractor with PyTorch: `run.py [planner|flow|qr|exponents] [options]`, all where none is named.
+"""Compares attractor with PyTorch: `run.py [planner|flow|qr|exponents|mppi] [options]`, all where none is named.
 
 `run.py NAME --help` lists the options of one; without a name only those that all have.
 """
@@ -9,10 +9,11 @@ import sys
 import batched_qr
 import exponents
 import flow_policy
+import mppi
 import remdm_planner
 from side_by_side import common_arguments
 
-WORKLOADS = {"planner": remdm_planner, "flow": flow_policy, "qr": batched_qr, "exponents": exponents}
+WORKLOADS = {"planner": remdm_planner, "flow": flow_policy, "qr": batched_qr, "exponents": exponents, "mppi": mppi}
 
 
 def main():

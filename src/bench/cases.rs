@@ -1,36 +1,34 @@
 //! What each kernel is measured on: the shapes that the shipped planner gives it with eight examples,
 //! and larger ones that keep a GPU busy.
 
+mod control;
 mod exponents;
+mod mazes;
+mod network;
+mod planning;
+mod plans;
 mod pointwise_tangents;
+mod sampling;
 mod solvers;
 mod tangents;
+mod training;
+mod world_models;
 
 use super::Array;
 use super::array::{mixed, unit};
 use attractor_kernels::activation::Activate;
-use attractor_kernels::adaptive_average_pool::AdaptiveAveragePool;
 use attractor_kernels::argmax::ArgMax;
-use attractor_kernels::attention::Attention;
-use attractor_kernels::categorical::{Categorical, TokenMode};
-use attractor_kernels::conv2d::Conv2d;
 use attractor_kernels::copy::{CopyFloats, CopyWords};
 use attractor_kernels::elementwise::{Elementwise, Operation};
-use attractor_kernels::embedding::Embedding;
 use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
-use attractor_kernels::matmul::MatMul;
-use attractor_kernels::philox::{Philox, RandomKind};
-use attractor_kernels::physics_override::PhysicsOverride;
 use attractor_kernels::reduce::{Reduce, Reduction};
-use attractor_kernels::remask_bernoulli::RemaskBernoulli;
 use attractor_kernels::rms_norm::RmsNorm;
 use attractor_kernels::roofline_copy::RooflineCopy;
 use attractor_kernels::roofline_fma::RooflineFma;
 use attractor_kernels::rotary::{Rotary, RotaryPairs};
 use attractor_kernels::sim_norm::SimNorm;
 use attractor_kernels::softmax::Softmax;
-use attractor_kernels::unmask_top::{RemaskStrategy, UnmaskTop};
 use attractor_kernels::{Access, Activation, AnyKernel, Element, KernelId};
 
 /// How an operand is filled.
@@ -194,18 +192,31 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         | KernelId::Attention
         | KernelId::Conv2d
         | KernelId::AdaptiveAveragePool
-        | KernelId::Embedding => network(id, batch),
+        | KernelId::Embedding => network::cases(id, batch),
         KernelId::Categorical
         | KernelId::Philox
         | KernelId::PhysicsOverride
         | KernelId::RemaskBernoulli
-        | KernelId::UnmaskTop => sampling(id, batch),
+        | KernelId::UnmaskTop => sampling::cases(id, batch),
         KernelId::AdaptiveStep
         | KernelId::OdeEnsemble
         | KernelId::RungeKutta
         | KernelId::TangentEnsemble
         | KernelId::TimeFeatures => solvers::cases(id, batch),
+        KernelId::MazeRollout | KernelId::MazeSelect => mazes::cases(id, batch),
+        KernelId::Adam | KernelId::MeanSquaredError => training::cases(id, batch),
+        KernelId::ControlStep | KernelId::ControlStepTangent => control::cases(id, batch),
         KernelId::CompensatedSum | KernelId::Qr => exponents::cases(id, batch),
+        KernelId::PlanDraw | KernelId::PlanRefit | KernelId::PlanSelect | KernelId::PlanTrack => {
+            plans::cases(id, batch)
+        }
+        KernelId::GaussianPolicy | KernelId::TwoHot | KernelId::TwoHotEncode => {
+            world_models::cases(id, batch)
+        }
+        KernelId::MppiChoose
+        | KernelId::MppiReturn
+        | KernelId::MppiSample
+        | KernelId::MppiUpdate => planning::cases(id, batch),
         KernelId::ActivateTangent
         | KernelId::ElementwiseTangent
         | KernelId::GatedActivationTangent
@@ -218,167 +229,6 @@ fn of_batch(id: KernelId, batch: u32) -> Vec<Case> {
         }
         _ => arrays(id, batch),
     }
-}
-
-/// The kernels that make up a network.
-fn network(id: KernelId, batch: u32) -> Vec<Case> {
-    let rows = batch * POSITIONS;
-    match id {
-        KernelId::MatMul => {
-            let linear = MatMul::linear(rows, WIDTH, 4 * WIDTH);
-            let gelu = MatMul {
-                activation: Activation::GELU,
-                ..linear
-            };
-            let back = MatMul::linear(rows, 4 * WIDTH, WIDTH);
-            let residual = MatMul {
-                flags: back.flags | MatMul::RESIDUAL,
-                ..back
-            };
-            let mut cases = vec![
-                Case::new(format!("{rows}x128x512 bias gelu"), WIDTH, gelu).weights(&[1, 2]),
-                Case::new(format!("{rows}x512x128 bias residual"), 4 * WIDTH, residual)
-                    .weights(&[1, 2]),
-            ];
-            if batch >= MANY {
-                let square = MatMul::linear(4096, 4096, 4096);
-                cases.push(Case::new("4096x4096x4096", 4096, square).weights(&[1, 2]));
-            }
-            cases
-        }
-        KernelId::Attention => {
-            let fused = Attention::fused(batch, POSITIONS, 4, 32);
-            let name = format!("{batch} examples, 41 rows, 4 heads of 32");
-            let mut cases = vec![Case::new(name, POSITIONS, fused)];
-            if batch >= MANY {
-                let long = Attention::contiguous(8, 1024, 1024, 8, 64);
-                cases.push(Case::new(
-                    "8 examples, 1024 rows, 8 heads of 64",
-                    1024,
-                    long,
-                ));
-            }
-            cases
-        }
-        KernelId::Conv2d => {
-            let kernel = Conv2d {
-                batch,
-                height: 21,
-                width: 79,
-                in_channels: 32,
-                out_channels: 32,
-                kernel_h: 5,
-                kernel_w: 5,
-                stride_h: 2,
-                stride_w: 2,
-                padding_h: 2,
-                padding_w: 2,
-                activation: Activation::GELU,
-                flags: Conv2d::BIAS,
-            };
-            let name = format!("{batch} images 21x79x32, 5x5 to 32, stride 2, gelu");
-            vec![Case::new(name, 800, kernel).weights(&[1, 2])]
-        }
-        KernelId::AdaptiveAveragePool => {
-            let kernel = AdaptiveAveragePool {
-                batch,
-                height: 6,
-                width: 20,
-                channels: 64,
-                out_height: 2,
-                out_width: 4,
-            };
-            let name = format!("{batch} images 6x20x64 to 2x4");
-            vec![Case::new(name, 15, kernel)]
-        }
-        KernelId::Embedding => {
-            let kernel = Embedding {
-                time_rows: 100,
-                flags: Embedding::TIME | Embedding::POSITION,
-                ..Embedding::lookup(batch, LENGTH, WIDTH, ACTIONS + 2)
-            };
-            let name = format!("{batch} examples, 32 rows of 128, time, position");
-            let case = Case::new(name, 3, kernel).weights(&[1, 3, 4]);
-            vec![
-                case.fill(0, Fill::Below(ACTIONS + 2))
-                    .fill(2, Fill::Below(100)),
-            ]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The kernels that draw, commit and remask tokens.
-fn sampling(id: KernelId, batch: u32) -> Vec<Case> {
-    let rows = batch * LENGTH;
-    match id {
-        KernelId::Categorical => {
-            let sample = |mode| Categorical::sample(rows, ACTIONS, 0.5, mode);
-            let by_count = Categorical {
-                top_k: 4,
-                ..sample(TokenMode::SAMPLE_FILTERED_CONFIDENCE)
-            };
-            let by_mass = Categorical {
-                top_p: 0.9,
-                ..sample(TokenMode::SAMPLE_RAW_CONFIDENCE)
-            };
-            let drawn = |name: &str, kernel| {
-                Case::new(format!("{rows} rows of 12, {name}"), ACTIONS, kernel)
-                    .fill(0, Fill::Signed(4.0))
-                    .fill(1, Fill::Exactly(pairs(rows)))
-                    .decides()
-            };
-            vec![drawn("top-k 4", by_count), drawn("top-p 0.9", by_mass)]
-        }
-        KernelId::Philox => {
-            let pair = Philox::new(RandomKind::UNIFORM_PAIR, batch, LENGTH, 7, 0);
-            let normal = Philox::new(RandomKind::NORMAL, batch, 4096, 7, 1);
-            vec![
-                Case::new(format!("{batch} rows of 32, uniform pairs"), 1, pair),
-                Case::new(format!("{batch} rows of 4096, normal"), 1, normal),
-            ]
-        }
-        KernelId::PhysicsOverride => {
-            let kernel = PhysicsOverride::minihack(batch, LENGTH);
-            let case = Case::new(format!("{batch} rows of 32"), 1, kernel);
-            let case = case.fill(0, Fill::Below(ACTIONS)).fill(1, Fill::Below(2));
-            vec![case.fill(2, Fill::Unit)]
-        }
-        KernelId::RemaskBernoulli => {
-            let strategy = RemaskStrategy::CONFIDENCE;
-            let kernel = RemaskBernoulli::new(batch, LENGTH, ACTIONS, 1, strategy);
-            let case = Case::new(format!("{batch} rows of 32, by confidence"), LENGTH, kernel);
-            let case = case
-                .fill(0, Fill::HalfMasked(ACTIONS))
-                .fill(1, Fill::Psi(ACTIONS))
-                .fill(2, Fill::Below(ACTIONS))
-                .fill(3, Fill::Unit)
-                .fill(4, Fill::Unit);
-            let schedule = RemaskBernoulli::schedule_row(0.4, 0.5, 2.0).to_vec();
-            vec![case.fill(5, Fill::Exactly(schedule)).decides()]
-        }
-        KernelId::UnmaskTop => {
-            let kernel = UnmaskTop::greedy(batch, LENGTH, ACTIONS, 1)
-                .with_remasking(RemaskStrategy::CONFIDENCE);
-            let case = Case::new(format!("{batch} rows of 32, 8 committed"), 1, kernel);
-            let case = case
-                .fill(0, Fill::HalfMasked(ACTIONS))
-                .fill(1, Fill::Below(ACTIONS))
-                .fill(2, Fill::Unit)
-                .fill(4, Fill::Unit);
-            let schedule = UnmaskTop::schedule_row(8, 0.4).to_vec();
-            vec![case.fill(3, Fill::Exactly(schedule)).decides()]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Uniform numbers as halves: 24 bits, and 24 below them.
-fn pairs(rows: u32) -> Vec<f32> {
-    let low = 1.0 / 16_777_216.0;
-    (0..rows as usize)
-        .flat_map(|row| [unit(row, 11), unit(row, 12) * low])
-        .collect()
 }
 
 /// The kernels that work on rows or on plain arrays.

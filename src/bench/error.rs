@@ -4,6 +4,7 @@ use crate::graph::GraphError;
 use crate::samplers::PlannerError;
 use crate::samplers::ensemble::EnsembleError;
 use crate::samplers::flow::FlowError;
+use crate::samplers::mppi::MppiError;
 use crate::samplers::recursive::ReasonerError;
 use attractor_kernels::KernelError;
 use thiserror::Error;
@@ -29,6 +30,9 @@ pub enum BenchError {
     /// A recursive reasoner failed.
     #[error("{0}")]
     Reasoner(#[from] ReasonerError),
+    /// The planner over a world model failed.
+    #[error("{0}")]
+    Mppi(Box<MppiError>),
     /// An array of the inputs is missing or misshapen.
     #[error("{0}")]
     Format(#[from] FormatError),
@@ -42,6 +46,12 @@ pub enum BenchError {
         /// What was given.
         found: String,
     },
+}
+
+impl From<MppiError> for BenchError {
+    fn from(error: MppiError) -> Self {
+        Self::Mppi(Box::new(error))
+    }
 }
 
 impl From<DeviceError> for BenchError {

@@ -15,6 +15,7 @@ mod header;
 mod kernels;
 mod measure;
 mod memory;
+mod mppi;
 mod planner;
 mod roofline;
 mod text;
@@ -32,11 +33,12 @@ pub use header::Header;
 pub use kernels::{KernelRecord, measure_kernel};
 pub use measure::{Clock, Effort, Spread};
 pub use memory::{MemoryRecord, measure_memory, resident_bytes};
+pub use mppi::{MppiRecord, measure_mppi, mppi_workloads};
 pub use planner::{PlannerBench, PlannerRecord};
 pub use roofline::Roofline;
 pub use text::{
     control_line, drift_line, ensemble_table, exponents_table, flow_table, kernel_table,
-    memory_line, planner_table, roofline_lines, slowest_lines,
+    memory_line, mppi_table, planner_table, roofline_lines, slowest_lines,
 };
 pub use work::SlowNode;
 pub use workload::Workload;

@@ -2,7 +2,7 @@
 
 use super::{
     ControlRecord, EnsembleRecord, ExponentsRecord, FlowRecord, KernelRecord, MemoryRecord,
-    PlannerRecord, Roofline, SlowNode, Spread,
+    MppiRecord, PlannerRecord, Roofline, SlowNode, Spread,
 };
 use crate::report::Table;
 
@@ -207,6 +207,41 @@ pub fn exponents_table(records: &[ExponentsRecord]) -> Table {
             format!("{:.1}", r.gflops),
             percent(r.roofline_share),
             format!("{:.2}x", r.flops_over_forward),
+            r.working_bytes.to_string(),
+            r.dispatches.to_string(),
+            verdict(r.correct).to_string(),
+        ]);
+    }
+    table
+}
+
+/// One row a planner over a world model and number of environments.
+pub fn mppi_table(records: &[MppiRecord]) -> Table {
+    let mut table = Table::new([
+        "planning call",
+        "environments",
+        "median",
+        "quartiles",
+        "an environment",
+        "GFLOP",
+        "the original's",
+        "GFLOP/s",
+        "of multiply-adds",
+        "working bytes",
+        "launches",
+        "",
+    ]);
+    for r in records {
+        table.row([
+            r.workload.to_string(),
+            r.environments.to_string(),
+            time(r.seconds.median),
+            quartiles(&r.seconds),
+            time(r.seconds.median / r.environments.max(1) as f64),
+            format!("{:.2}", r.gigaflops_a_call),
+            format!("{:.2}", r.gigaflops_of_the_original),
+            format!("{:.1}", r.gflops),
+            percent(r.roofline_share),
             r.working_bytes.to_string(),
             r.dispatches.to_string(),
             verdict(r.correct).to_string(),
