@@ -47,12 +47,14 @@ fn random_numbers() {
             };
             assert_eq!(bits(&gpu), bits(&Device::cpu()), "{kernel:?}");
         }
-        let kernel = Philox::new(RandomKind::NORMAL, rows, length, 0, 5);
-        let operands = [Array::Float(vec![9.0; kernel.extents()[0]])];
-        against_twin(&gpu, "normals", kernel, &operands, 1e-6);
-        let exact = fill(&Device::cpu_f64(), kernel, 3, moment);
-        let found = fill(&gpu, kernel, 3, moment);
-        assert_close("normals", &found, &exact, 1e-6);
+        for kind in [RandomKind::NORMAL, RandomKind::EXPONENTIAL] {
+            let kernel = Philox::new(kind, rows, length, 0, 5);
+            let operands = [Array::Float(vec![9.0; kernel.extents()[0]])];
+            against_twin(&gpu, "continuous draws", kernel, &operands, 1e-6);
+            let exact = fill(&Device::cpu_f64(), kernel, 3, moment);
+            let found = fill(&gpu, kernel, 3, moment);
+            assert_close("continuous draws", &found, &exact, 1e-6);
+        }
     }
 }
 

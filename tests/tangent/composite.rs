@@ -1,6 +1,6 @@
 //! Chains of layers over a joint state whose halves are read and written apart, step after step.
 
-use crate::support::{Case, check};
+use crate::support::{Case, Runner, check, contents_of};
 use attractor::device::Device;
 use attractor::graph::layers::RowSpan;
 use attractor::graph::{Phase, TensorId};
@@ -277,7 +277,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn chains_of_layers_agree_with_differences(recipe in recipes()) {
-        check(&build(&recipe), &[(&Device::cpu(), 1.0)]);
+        let case = build(&recipe);
+        // Gates of gates double the degree each time, and a few steps of them leave the finite numbers.
+        let outputs = case.readable();
+        let mut runner = Runner::new(&case, case.graph.clone(), &Device::cpu());
+        let found = runner.run(&contents_of(&case), &outputs);
+        prop_assume!(found.iter().flatten().all(|value| value.abs() < 1e6));
+        check(&case, &[(&Device::cpu(), 1.0)]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every kernel has cases of its own, on every device.
 
 use crate::support::{Case, check, refuse};
-use crate::{linear, nonlinear, product, words};
+use crate::{adjoint, linear, mppi, nonlinear, plans, product, words};
 use attractor::device::Device;
 use attractor_kernels::KernelId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +20,7 @@ fn kind(id: KernelId) -> Kind {
     use Kind::{Both, Cases, Refused};
     match id {
         KernelId::Activate => Cases(nonlinear::activations()),
+        KernelId::Adam => Refused(vec![adjoint::step_of_adam()]),
         KernelId::AdaptiveAveragePool => Cases(linear::pools()),
         KernelId::AdaptiveStep => Refused(vec![words::adaptive_step()]),
         KernelId::ArgMax => Cases(words::arg_max()),
@@ -27,16 +28,32 @@ fn kind(id: KernelId) -> Kind {
         KernelId::Categorical => Both(words::categorical(), vec![words::kept_confidence()]),
         KernelId::CompensatedSum => Both(words::sums(), vec![words::sums_with_gaps()]),
         KernelId::Conv2d => Both(linear::convolutions(), vec![linear::moving_filters()]),
+        KernelId::ControlStep => Cases(nonlinear::control_steps()),
         KernelId::CopyFloats => Cases(linear::copies()),
         KernelId::CopyWords => Cases(words::copy_words()),
         KernelId::Elementwise => Cases(nonlinear::elementwise()),
         KernelId::Embedding => Cases(words::embeddings()),
         KernelId::GatedActivation => Cases(nonlinear::gated_activations()),
-        KernelId::LayerNorm => Both(nonlinear::layer_norms(), vec![nonlinear::moving_weight()]),
+        KernelId::GaussianPolicy => Refused(vec![words::gaussian_policy()]),
+        KernelId::LayerNorm => Both(
+            nonlinear::layer_norms(),
+            vec![nonlinear::moving_weight(), nonlinear::activated_norm()],
+        ),
         KernelId::MatMul => Cases(product::products()),
+        KernelId::MazeRollout => Cases(words::maze_rollout()),
+        KernelId::MazeSelect => Cases(words::maze_select()),
+        KernelId::MppiChoose => Refused(vec![mppi::chosen()]),
+        KernelId::MppiReturn => Refused(vec![mppi::returned()]),
+        KernelId::MppiSample => Refused(vec![mppi::sampled()]),
+        KernelId::MppiUpdate => Refused(vec![mppi::updated()]),
+        KernelId::MeanSquaredError => Cases(adjoint::loss_tangents()),
         KernelId::OdeEnsemble => Both(words::ensembles(), vec![words::ode_ensemble()]),
         KernelId::Philox => Cases(words::noise()),
         KernelId::PhysicsOverride => Cases(words::physics_override()),
+        KernelId::PlanDraw => Cases(plans::drawn()),
+        KernelId::PlanRefit => Cases(plans::refitted()),
+        KernelId::PlanSelect => Refused(vec![plans::selected()]),
+        KernelId::PlanTrack => Refused(vec![plans::tracked()]),
         KernelId::Reduce => Cases(nonlinear::reductions()),
         KernelId::RemaskBernoulli => Refused(vec![words::remask_bernoulli()]),
         KernelId::RmsNorm => Cases(nonlinear::rms_norms()),
@@ -49,6 +66,7 @@ fn kind(id: KernelId) -> Kind {
         KernelId::TimeFeatures => Cases(nonlinear::time_features()),
         KernelId::ActivateTangent => second(KernelId::Activate, id),
         KernelId::AttentionTangent => second(KernelId::Attention, id),
+        KernelId::ControlStepTangent => second(KernelId::ControlStep, id),
         KernelId::LayerNormTangent => second(KernelId::LayerNorm, id),
         KernelId::RmsNormTangent => second(KernelId::RmsNorm, id),
         KernelId::ElementwiseTangent => second(KernelId::Elementwise, id),
@@ -59,6 +77,8 @@ fn kind(id: KernelId) -> Kind {
         KernelId::TimeFeaturesTangent => second(KernelId::TimeFeatures, id),
         KernelId::Qr => Refused(vec![words::factors()]),
         KernelId::TangentEnsemble => second(KernelId::OdeEnsemble, id),
+        KernelId::TwoHot => Refused(vec![words::two_hot()]),
+        KernelId::TwoHotEncode => Refused(vec![words::two_hot_encode()]),
         KernelId::UnmaskTop => Both(words::unmask_top(), vec![words::kept_probability()]),
     }
 }

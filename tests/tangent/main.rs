@@ -3,12 +3,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod adjoint;
 mod composite;
 mod coverage;
 mod layouts;
 mod linear;
 mod lyapunov;
+mod mppi;
 mod nonlinear;
+mod plans;
 mod product;
 mod support;
 mod words;

@@ -5,6 +5,7 @@ use attractor::graph::TensorKind;
 use attractor_kernels::Activation;
 use attractor_kernels::activation::Activate;
 use attractor_kernels::attention::Attention;
+use attractor_kernels::control_step::{ControlStep, ControlSystem};
 use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::gated_activation::GatedActivation;
 use attractor_kernels::layer_norm::LayerNorm;
@@ -121,6 +122,34 @@ pub fn reductions() -> Vec<Case> {
             };
             all.push(one_to_one(name, kernel, 0));
             all.push(one_to_one(name, apart, 4));
+        }
+    }
+    all
+}
+
+/// Every task; a seed in the state, the action, or both.
+pub fn control_steps() -> Vec<Case> {
+    let mut all = Vec::new();
+    for &system in ControlSystem::ALL {
+        for (rows, moved) in [
+            (1u32, [true, true]),
+            (7, [true, false]),
+            (65, [false, true]),
+        ] {
+            let kernel = ControlStep {
+                obs_row_stride: system.observation() + 1,
+                ..ControlStep::contiguous(system, rows)
+            };
+            let mut case = Case::new(format!("{system:?}, {rows} rows, {moved:?}"));
+            let extents = kernel.extents();
+            let mut given = |place: usize| match moved[place] {
+                true => case.seed(&[extents[place]]),
+                false => case.given(&[extents[place] + 1]),
+            };
+            let operands = [given(0), given(1)];
+            let out = case.out(&[extents[2]]);
+            case.node(kernel, &[operands[0], operands[1], out]);
+            all.push(case);
         }
     }
     all
@@ -251,6 +280,17 @@ pub fn moving_weight() -> Refusal {
         &[Some(x), Some(weight), None, None, None, Some(out)],
     );
     (case, vec!["n0 layer_norm", "operand weight = t1"])
+}
+
+pub fn activated_norm() -> Refusal {
+    let mut case = Case::new("layer norm with an activation");
+    let (x, out) = (case.seed(&[3, 5]), case.out(&[3, 5]));
+    let kernel = LayerNorm {
+        activation: Activation::MISH,
+        ..LayerNorm::contiguous(1, 3, 5, 1e-5, 0)
+    };
+    case.push(kernel, &[Some(x), None, None, None, None, Some(out)]);
+    (case, vec!["n0 layer_norm", "mish"])
 }
 
 pub fn attentions() -> Vec<Case> {

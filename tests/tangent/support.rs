@@ -123,7 +123,7 @@ impl Case {
         self.push(kernel, &operands);
     }
 
-    fn readable(&self) -> Vec<TensorId> {
+    pub fn readable(&self) -> Vec<TensorId> {
         let all = self.graph.tensors().iter();
         let kept = all.filter(|t| t.kind.is_readable() && t.element == Element::Float);
         kept.map(|t| self.graph.find(&t.name).expect("its own name"))
@@ -167,16 +167,16 @@ fn launches(graph: &Graph, steps: u32) -> Vec<(usize, u32)> {
 }
 
 /// A compiled graph that can be run again and again.
-struct Runner<'a> {
+pub struct Runner<'a> {
     case: &'a Case,
     execution: Execution,
     launches: Vec<(usize, u32)>,
 }
 
-type Contents = Vec<(TensorId, Vec<f64>)>;
+pub type Contents = Vec<(TensorId, Vec<f64>)>;
 
 impl<'a> Runner<'a> {
-    fn new(case: &'a Case, graph: Graph, device: &Device) -> Self {
+    pub fn new(case: &'a Case, graph: Graph, device: &Device) -> Self {
         let plan = Plan::compile(graph, device).unwrap_or_else(|e| panic!("{}: {e}", case.name));
         Self {
             case,
@@ -185,7 +185,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn run(&mut self, contents: &Contents, outputs: &[TensorId]) -> Vec<Vec<f64>> {
+    pub fn run(&mut self, contents: &Contents, outputs: &[TensorId]) -> Vec<Vec<f64>> {
         let name = &self.case.name;
         for (id, numbers) in contents {
             self.execution
@@ -303,7 +303,7 @@ fn tangents(
         .collect()
 }
 
-fn contents_of(case: &Case) -> Contents {
+pub fn contents_of(case: &Case) -> Contents {
     let floats = case.floats.iter();
     floats
         .map(|(id, numbers)| (*id, numbers.iter().map(|x| f64::from(*x)).collect()))

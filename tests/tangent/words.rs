@@ -10,18 +10,23 @@ use attractor_kernels::compensated_sum::CompensatedSum;
 use attractor_kernels::copy::{CopyFloats, CopyWords};
 use attractor_kernels::elementwise::{Elementwise, Operation};
 use attractor_kernels::embedding::Embedding;
+use attractor_kernels::gaussian_policy::GaussianPolicy;
+use attractor_kernels::maze_rollout::MazeRollout;
+use attractor_kernels::maze_select::MazeSelect;
 use attractor_kernels::ode_ensemble::{OdeEnsemble, OdeField, OdeMethod};
 use attractor_kernels::philox::{Philox, RandomKind};
 use attractor_kernels::physics_override::PhysicsOverride;
 use attractor_kernels::qr::Qr;
 use attractor_kernels::remask_bernoulli::RemaskBernoulli;
 use attractor_kernels::roofline_fma::RooflineFma;
+use attractor_kernels::two_hot::TwoHot;
+use attractor_kernels::two_hot_encode::TwoHotEncode;
 use attractor_kernels::unmask_top::UnmaskTop;
 
-type Refusal = (Case, Vec<&'static str>);
+pub type Refusal = (Case, Vec<&'static str>);
 
 /// Numbers that words are chosen by must not be NaN, even in the run that only fills the memory.
-fn of_words(name: &str) -> Case {
+pub fn of_words(name: &str) -> Case {
     let mut case = Case::new(name);
     case.poison = 777.0;
     case
@@ -29,7 +34,7 @@ fn of_words(name: &str) -> Case {
 
 /// The rows of a table that `tokens` name, beside the seed: `out` `[2, rows, 3]` is one then the other, so
 /// that half of its tangents must be zero. What the rows are multiplied by moves.
-fn looked_up(case: &mut Case, tokens: TensorId, rows: usize, seed: TensorId, vocabulary: u32) {
+pub fn looked_up(case: &mut Case, tokens: TensorId, rows: usize, seed: TensorId, vocabulary: u32) {
     let table = case.constant(&[vocabulary as usize, 3]);
     let both = case.middle(&[2, rows, 3]);
     let looked = Embedding::lookup(1, rows as u32, 3, vocabulary);
@@ -91,6 +96,56 @@ pub fn copy_words() -> Vec<Case> {
     case.node(ArgMax::middle(5, 7, 1), &[x, tokens]);
     case.node(CopyWords::contiguous(5), &[tokens, copied]);
     looked_up(&mut case, copied, 5, x, 7);
+    vec![case]
+}
+
+/// Five plans of three steps, the first choices among 7, through a ring of seven states.
+fn rolled(case: &mut Case, x: TensorId) -> (TensorId, TensorId, TensorId) {
+    let plans = case.middle_words(15);
+    case.node(ArgMax::middle(15, 7, 1), &[x, plans]);
+    let ring = (0..7).flat_map(|state| (0..7).map(move |action| (state + action) % 7));
+    let table = case.words(ring.collect(), TensorKind::Input);
+    let distance = case.words((0..7).collect(), TensorKind::Input);
+    let rows = case.words(vec![0, 3, 3, 0, 0, 0, 0, 0], TensorKind::Input);
+    let outcome = case.middle_words(10);
+    let kernel = MazeRollout {
+        batch: 1,
+        tables: 1,
+        states: 7,
+        actions: 7,
+        candidates: 5,
+        horizon: 3,
+        step: 0,
+        flags: 0,
+    };
+    let operands = [table, distance, rows, plans, outcome].map(Some);
+    let [table, distance, rows, own, out] = operands;
+    case.push(kernel, &[table, distance, rows, None, own, out]);
+    (plans, rows.unwrap_or(plans), outcome)
+}
+
+pub fn maze_rollout() -> Vec<Case> {
+    let mut case = of_words("scores of plans");
+    let x = case.seed(&[15, 7]);
+    let (_, _, outcome) = rolled(&mut case, x);
+    let seed = case.seed(&[10, 3]);
+    looked_up(&mut case, outcome, 10, seed, 7);
+    vec![case]
+}
+
+pub fn maze_select() -> Vec<Case> {
+    let mut case = of_words("the best of plans");
+    let x = case.seed(&[15, 7]);
+    let (plans, rows, outcome) = rolled(&mut case, x);
+    let best = case.middle_words(6);
+    let operands = [outcome, plans, rows, best].map(Some);
+    let [outcome, plans, rows, best_plan] = operands;
+    case.push(
+        MazeSelect::best(1, 5, 3, 7),
+        &[outcome, plans, rows, best_plan, None],
+    );
+    let seed = case.seed(&[6, 3]);
+    looked_up(&mut case, best, 6, seed, 7);
     vec![case]
 }
 
@@ -249,6 +304,30 @@ pub fn remask_bernoulli() -> Refusal {
     let operands: Vec<_> = operands.into_iter().chain([None, None]).collect();
     case.push(kernel, &operands);
     (case, vec!["n0 remask_bernoulli", "operand psi"])
+}
+
+pub fn gaussian_policy() -> Refusal {
+    let mut case = of_words("actions of a policy");
+    let (x, eps, action) = (case.seed(&[6]), case.given(&[3]), case.out(&[3]));
+    let kernel = GaussianPolicy::sample(1, 3);
+    let operands = [Some(x), Some(eps), None, Some(action), None, None, None];
+    case.push(kernel, &operands);
+    (case, vec!["n0 gaussian_policy", "operand action = t2"])
+}
+
+pub fn two_hot() -> Refusal {
+    let mut case = of_words("numbers of distributions");
+    let (x, y) = (case.seed(&[15]), case.out(&[3]));
+    let operands = [Some(x), None, None, Some(y)];
+    case.push(TwoHot::decode(3, 5, -1.0, 1.0), &operands);
+    (case, vec!["n0 two_hot", "operand y = t1"])
+}
+
+pub fn two_hot_encode() -> Refusal {
+    let mut case = of_words("distributions of numbers");
+    let (x, y) = (case.seed(&[3]), case.out(&[15]));
+    case.node(TwoHotEncode::new(3, 5, -1.0, 1.0), &[x, y]);
+    (case, vec!["n0 two_hot_encode", "operand y = t1"])
 }
 
 pub fn adaptive_step() -> Refusal {
